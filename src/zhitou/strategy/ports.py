@@ -1,0 +1,102 @@
+"""The seams: what decisions need from models, stores and the world. Plain arrays in, plain arrays out.
+
+B = requests, K = ads, N = subjects, M = items, D = width of an interest vector, F = fields of the response model.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from zhitou.events.histories import Histories
+from zhitou.events.schema import Event
+
+
+@runtime_checkable
+class InterestModel(Protocol):
+    """interest = f(behaviour). Implemented by the decoder and by every baseline."""
+
+    name: str
+
+    def scores(self, histories: Histories, items: np.ndarray | None = None) -> np.ndarray:
+        """float32 [N, len(items)] (all M items if None): log-scale score of each item being next; higher is better."""
+        ...
+
+    def vectors(self, histories: Histories) -> np.ndarray:
+        """float32 [N, D]: interest vectors; a subject without history gets the model's prior vector."""
+        ...
+
+
+@runtime_checkable
+class ResponseModel(Protocol):
+    """Calibrated probabilities of a click, and of a conversion given a click, in the first slot."""
+
+    name: str
+    version: str
+
+    def predict(self, fields: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(pctr, pcvr), each float64 [...], for fields float32 [..., F]; columns as in the model's `fields`."""
+        ...
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of the F columns, in order."""
+        ...
+
+    @property
+    def examination(self) -> np.ndarray:
+        """float64 [slots]: how much a slot is looked at against the first; examination[0] == 1."""
+        ...
+
+
+class CreativeSource(Protocol):
+    """Reviewed creatives by ad and size."""
+
+    def creative_id(self, ad_id: str, size: tuple[int, int]) -> str | None:
+        """The id of an approved creative of this ad, None if there is none (then the ad may not be shown)."""
+        ...
+
+    def content(self, creative_id: str, kind: str) -> tuple[bytes, str]:
+        """(bytes, media type) of kind "png" or "html". Refused: unknown ids (NotFoundError)."""
+        ...
+
+
+class Ledger(Protocol):
+    """The campaigns' money in integer micros. Never spends more than a flight's total or daily budget."""
+
+    def remaining_micros(self, at_us: int) -> np.ndarray:
+        """int64 [C]: what each campaign may still spend at this time (min of total and today's, less holds)."""
+        ...
+
+    def hold(self, keys: list[str], campaigns: np.ndarray, amounts: np.ndarray, at_us: int) -> np.ndarray:
+        """bool [n]: whether each amount was set aside under its key, first come first served; False = no money."""
+        ...
+
+    def charge(self, keys: list[str], campaigns: np.ndarray, amounts: np.ndarray, at_us: int) -> np.ndarray:
+        """int64 [n]: what was charged for each key: the amount, clipped to what remains. A key is charged once."""
+        ...
+
+    def release(self, keys: list[str], at_us: int) -> None:
+        """Give holds back that no click used."""
+        ...
+
+
+class Store(Protocol):
+    """Where events and decisions are kept. Adding the same event twice changes nothing."""
+
+    def add_events(self, events: list[Event]) -> int:
+        """How many of these were new; all of them are on disk when this returns."""
+        ...
+
+    def events(self, tenant: str, subject: str | None = None) -> list[Event]:
+        """Events in order of (occurred_us, event_id)."""
+        ...
+
+    def add_decisions(self, decisions: list[tuple[str, bytes]]) -> None:
+        """Keep (decision id, receipt as canonical JSON)."""
+        ...
+
+    def decision(self, decision_id: str) -> bytes | None:
+        """The receipt, None if unknown."""
+        ...
