@@ -46,5 +46,7 @@ class AdBook:
             campaign=campaign,
             bid_micros=np.asarray([campaigns[n].bid_micros for n in campaign], dtype=np.int64),
             price_micros=items.price_micros[item],
-            channels=np.asarray([[ch in campaigns[n].targeting.channels for ch in CHANNELS] for n in campaign], dtype=bool),
+            channels=np.asarray(
+                [[ch in campaigns[n].targeting.channels for ch in CHANNELS] for n in campaign], dtype=bool
+            ),
         )

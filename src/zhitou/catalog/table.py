@@ -5,6 +5,7 @@ M = items, L = category levels (LEVELS, broadest first).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -88,7 +89,9 @@ class ItemTable:
         assert len(currencies) <= 1, "a prepared catalogue has one currency"
         return cls(
             ids=ids,
-            titles=np.asarray([t or i for t, i in zip(table[c.TITLE].to_pylist(), ids, strict=True)], dtype=object),
+            titles=np.asarray(
+                [t or i for t, i in zip(table[c.TITLE].to_pylist(), ids, strict=True)], dtype=object
+            ),
             category=category,
             category_names=names,
             brand=brand,
@@ -114,13 +117,13 @@ def price_bands(price_micros: np.ndarray, group: np.ndarray) -> np.ndarray:
     return band
 
 
-def _codes(values: list[str | None]) -> tuple[np.ndarray, tuple[str, ...]]:
+def _codes(values: Sequence[str | None]) -> tuple[np.ndarray, tuple[str, ...]]:
     names = ("", *sorted({v for v in values if v}))
     index = {name: code for code, name in enumerate(names)}
     return np.asarray([index.get(v or "", UNKNOWN) for v in values], dtype=np.int32), names
 
 
-def _categories(paths: list[str | None]) -> tuple[np.ndarray, tuple[tuple[str, ...], ...]]:
+def _categories(paths: Sequence[str | None]) -> tuple[np.ndarray, tuple[tuple[str, ...], ...]]:
     columns, names = [], []
     for level in range(1, LEVELS + 1):
         cut = [c.CATEGORY_SEPARATOR.join((p or "").split(c.CATEGORY_SEPARATOR)[:level]) for p in paths]

@@ -5,7 +5,7 @@ S = subjects, E = events. A *step* is what happened together: the lines of one o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -86,6 +86,10 @@ class Histories:
             self.quantity[take],
         )
 
+    def shifted(self, seconds: int) -> Histories:
+        """The same behaviour, `seconds` later: to replay old data as if it were recent. Says so nowhere: you must."""
+        return replace(self, time_s=self.time_s + seconds)
+
     def row(self, subject: str) -> int:
         """The row of this subject, -1 if there is none."""
         at = int(np.searchsorted(self.subjects, subject))
@@ -133,4 +137,6 @@ def _renumber(owner: np.ndarray, step: np.ndarray, offsets: np.ndarray) -> np.nd
     new[1:] = (step[1:] != step[:-1]) | (owner[1:] != owner[:-1])
     count = np.cumsum(new) - 1
     first = count[offsets[:-1][np.diff(offsets) > 0]]
-    return (count - np.repeat(first, np.diff(offsets)[np.diff(offsets) > 0])).astype(np.int32)
+    sizes = np.diff(offsets)
+    numbered: np.ndarray = (count - np.repeat(first, sizes[sizes > 0])).astype(np.int32)
+    return numbered

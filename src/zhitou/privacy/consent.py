@@ -32,7 +32,8 @@ class ConsentChange:
             pairs = tuple(sorted(purposes.items()))
         except (ValueError, KeyError, TypeError, AttributeError):
             raise SchemaError(
-                'a consent event needs context {"purposes": {"ads": true, ...}}; got ' + repr((context or "")[:80])
+                'a consent event needs context {"purposes": {"ads": true, ...}}; got '
+                + repr((context or "")[:80])
             ) from None
         if unknown := sorted({p for p, _ in pairs} - set(PURPOSES)):
             raise SchemaError(f"unknown purposes {unknown}; known are {', '.join(PURPOSES)}")

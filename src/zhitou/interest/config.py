@@ -1,0 +1,68 @@
+"""Sizes of the interest model, and how it is trained. tiny() is for tests, laptop() for two cores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from zhitou.core.errors import ConfigError
+from zhitou.learning.fit import FitConfig
+
+
+@dataclass(frozen=True)
+class InterestConfig:
+    """The decoder, its memory of own items, and its training.
+
+    width: of every vector, D. layers, heads: of the decoder. context: steps it looks back over. memory: hidden
+    width of the repeat path. min_count: an item seen so often gets an embedding of its own, rarer ones share
+    those of their category, brand and price band. dropout: on token inputs and block outputs. id_dropout: share
+    of items whose own embedding is hidden in a training step, so that content alone must do. positions_batch:
+    steps predicted per optimiser step; positions_subject: at the most so many per subject and epoch (the later
+    ones more often), so that a heavy shopper does not speak for all. valid_share: the last part of the time line,
+    held back to choose the number of epochs on. refit: whether to train again on all behaviour for as many epochs.
+    """
+
+    width: int = 64
+    layers: int = 2
+    heads: int = 2
+    context: int = 128
+    memory: int = 32
+    min_count: int = 8
+    dropout: float = 0.1
+    id_dropout: float = 0.1
+    positions_batch: int = 512
+    positions_subject: int = 24
+    valid_share: float = 0.1
+    refit: bool = True
+    fit: FitConfig = field(default_factory=lambda: FitConfig(epochs=6, lr=4e-3, warmup=30))
+
+    def __post_init__(self) -> None:
+        if self.width % (4 * self.heads):
+            raise ConfigError(f"width must be a multiple of 4 x heads, got {self.width} and {self.heads}")
+        if self.context < 1 or self.min_count < 1 or self.positions_batch < 1:
+            raise ConfigError("context, min_count and positions_batch are at least 1")
+        if not 0 <= self.valid_share < 1:
+            raise ConfigError(f"valid_share is a share of the time line below 1, got {self.valid_share}")
+
+
+def tiny() -> InterestConfig:
+    """For tests: seconds on tiny data."""
+    return InterestConfig(
+        width=16,
+        layers=1,
+        heads=1,
+        context=16,
+        memory=8,
+        min_count=1,
+        positions_batch=64,
+        fit=FitConfig(epochs=8, lr=1e-2, warmup=5, patience=None),
+    )
+
+
+def laptop() -> InterestConfig:
+    """For the demonstration: a million purchases in about a minute on two cores."""
+    return InterestConfig()
+
+
+def one_gpu() -> InterestConfig:
+    """Wider and deeper, for a machine that has the time."""
+    return replace(laptop(), width=256, layers=6, heads=8, context=512, memory=64)

@@ -1,0 +1,112 @@
+"""Behaviour as tokens: one token per step (the lines of one order, or one click), in time order.
+
+S = subjects, E = events, P = steps of all subjects, M = items, V = items with an embedding of their own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from zhitou.catalog.table import ItemTable
+from zhitou.core.units import SECONDS_PER_DAY
+from zhitou.events.histories import Histories
+from zhitou.events.schema import KIND_CODE
+
+GAPS = 20  # buckets of a time gap: 0 = none before; else 1 + floor(log2(1 + gap in quarters of an hour))
+WEEKDAYS = 7
+QUARTER_SECONDS = 900
+THURSDAY = 3  # 1970-01-01 was one, counted from Monday = 0
+NOT_WANTED = (KIND_CODE["remove_from_cart"],)  # actions that are read but never predicted
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What the model knows of each item. own: int64 [M], 1..V for items with an embedding of their own, else 0.
+
+    content: int64 [M, 5], category by level, brand and price band. count: int64 [M], events in training.
+    sizes: number of codes in each column of `content`.
+    """
+
+    own: np.ndarray
+    content: np.ndarray
+    count: np.ndarray
+    sizes: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.own)
+
+    @property
+    def frequent(self) -> np.ndarray:
+        """int64 [V]: rows of the items that have an embedding of their own, in order of its number."""
+        return np.flatnonzero(self.own)
+
+    def fingerprint(self) -> str:
+        """SHA-256 over everything above."""
+        digest = hashlib.sha256()
+        for part in (self.own, self.content, self.count, np.asarray(self.sizes, dtype=np.int64)):
+            digest.update(np.ascontiguousarray(part).tobytes())
+        return digest.hexdigest()
+
+    @classmethod
+    def build(cls, histories: Histories, items: ItemTable, min_count: int) -> Vocabulary:
+        """From training behaviour: an item seen at least `min_count` times gets an embedding of its own."""
+        count = np.bincount(histories.item, minlength=len(items)).astype(np.int64)
+        own = np.where(count >= min_count, np.cumsum(count >= min_count), 0)
+        columns = [*items.category.T, items.brand, items.price_band]
+        content = np.stack(columns, axis=1).astype(np.int64).reshape(len(items), len(columns))
+        price_bands = 11
+        sizes = (*(len(names) for names in items.category_names), len(items.brand_names), price_bands)
+        return cls(own.astype(np.int64), content, count, tuple(max(s, 1) for s in sizes))
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The steps of S subjects: row s has steps offsets[s]:offsets[s + 1] of the P-long arrays.
+
+    lines: int64 [P + 1], step p holds events lines[p]:lines[p + 1]. time_s: int64 [P], Unix seconds.
+    """
+
+    offsets: np.ndarray
+    lines: np.ndarray
+    time_s: np.ndarray
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """int64 [S]: number of steps of each subject."""
+        return np.diff(self.offsets)
+
+
+def steps_of(histories: Histories) -> Steps:
+    """The steps of these histories, without copying their events."""
+    owner, step = histories.subject_of_event, histories.step
+    new = np.ones(len(step), dtype=bool)
+    new[1:] = (step[1:] != step[:-1]) | (owner[1:] != owner[:-1])
+    starts = np.flatnonzero(new)
+    offsets = np.zeros(len(histories) + 1, dtype=np.int64)
+    np.cumsum(np.bincount(owner[starts], minlength=len(histories)), out=offsets[1:])
+    return Steps(offsets, np.append(starts, len(step)), histories.time_s[starts])
+
+
+def gap_bucket(seconds: np.ndarray) -> np.ndarray:
+    """int64: 1..GAPS - 1 on a scale of doublings from a quarter of an hour to about half a year."""
+    quarters = np.maximum(seconds, 0) / QUARTER_SECONDS
+    return np.minimum(1 + np.floor(np.log2(1 + quarters)).astype(np.int64), GAPS - 1)
+
+
+def weekday(time_s: np.ndarray) -> np.ndarray:
+    """int64: 0 = Monday, in UTC."""
+    return (time_s // SECONDS_PER_DAY + THURSDAY) % WEEKDAYS
+
+
+def expected_next_s(histories: Histories, at_s: int | None) -> np.ndarray:
+    """int64 [S]: when each subject's next step is asked for: its last step plus its median gap, not before at_s."""
+    steps = steps_of(histories)
+    due = np.zeros(len(histories), dtype=np.int64)
+    for row in range(len(histories)):
+        times = steps.time_s[steps.offsets[row] : steps.offsets[row + 1]]
+        if len(times):
+            due[row] = times[-1] + (int(np.median(np.diff(times))) if len(times) > 1 else SECONDS_PER_DAY)
+    return due if at_s is None else np.maximum(due, at_s)

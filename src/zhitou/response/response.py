@@ -1,0 +1,199 @@
+"""The finished response model: plain arrays, plain numpy, no torch between a request and its prices.
+
+R = rows, F = fields, G = columns, A = ads, S = slots, H = width of the network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.special import expit
+
+from zhitou.core.errors import ModelError
+from zhitou.response.calibrate import Calibration
+from zhitou.response.fields import Scaling
+from zhitou.response.linear import Linear, ad_terms
+
+_CHUNK = 2_048  # rows that stay in the cache of one core together with all their intermediate columns
+_LOGIT_MOST = 16.0  # keeps every probability strictly inside (0, 1)
+_KIND = "response"
+
+
+@dataclass(frozen=True)
+class Head:
+    """One outcome: line + gate · network, calibrated. gate: how much of the network the later fold bore out."""
+
+    line: Linear
+    gate: float
+    calibration: Calibration
+
+
+@dataclass(frozen=True)
+class Response:
+    """pCTR of the first slot and pCVR of a click. Made by `train.fit_response`, kept by `save`, read by `load`.
+
+    knots: float32 [G], where each column's line may bend. network: the arrays of `model.Network`, None where
+    clicks were too few for one. figures: what is known of the fit, for its manifest.
+    """
+
+    fields: tuple[str, ...]
+    scaling: Scaling
+    knots: np.ndarray
+    click: Head
+    conversion: Head
+    network: dict[str, np.ndarray] | None
+    examination: np.ndarray
+    figures: dict[str, Any] = field(default_factory=dict, compare=False)
+    name: str = "zhitou"
+
+    def predict(self, fields: np.ndarray, ad: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """(pctr, pcvr), float64 [...], strictly inside (0, 1), of fields float32 [..., F]; NaN = unknown.
+
+        ad: int [...] or anything that broadcasts to it, numbers of the AdBook the rows were logged with; without
+        it, and for a number not trained on, an ad counts as the average impression. Refused: another F.
+        """
+        lead = fields.shape[:-1]
+        flat = np.asarray(fields, dtype=np.float32).reshape(-1, fields.shape[-1])
+        ads = None if ad is None else np.broadcast_to(ad, lead).reshape(-1)
+        out = np.empty((2, len(flat)))
+        for start in range(0, len(flat), _CHUNK):
+            rows = slice(start, start + _CHUNK)
+            logits = self.logits(self.scaling.columns(flat[rows]))
+            for o, head in enumerate((self.click, self.conversion)):
+                score = logits[:, o] if ads is None else logits[:, o] + ad_terms(head.line.ads, ads[rows])
+                out[o, rows] = expit(np.clip(head.calibration(score), -_LOGIT_MOST, _LOGIT_MOST))
+        return out[0].reshape(lead), out[1].reshape(lead)
+
+    def for_ads(self, ads: np.ndarray) -> BoundResponse:
+        """The same model for fields [..., K, F] whose K ads are these numbers (int [K]): what decisions hold."""
+        return BoundResponse(self, np.asarray(ads, dtype=np.int32))
+
+    def logits(self, columns: np.ndarray) -> np.ndarray:
+        """float64 [R, 2]: of click and conversion before ads, slots and calibration, for columns float32 [R, G]."""
+        weights, constants = self._lines
+        out = np.concatenate([columns, np.maximum(columns - self.knots, 0)], 1) @ weights
+        if self.network is not None:
+            out += network_logits(self.network, columns) * self._gates
+        return out.astype(np.float64) + constants
+
+    @cached_property
+    def _lines(self) -> tuple[np.ndarray, np.ndarray]:
+        heads = (self.click, self.conversion)
+        weights = np.stack([h.line.weights for h in heads], 1).astype(np.float32)
+        return weights, np.array([h.line.intercept for h in heads])
+
+    @cached_property
+    def _gates(self) -> np.ndarray:
+        return np.array([self.click.gate, self.conversion.gate], dtype=np.float32)
+
+    @cached_property
+    def version(self) -> str:
+        """A hash of every number the predictions depend on: equal versions predict equally."""
+        digest = hashlib.blake2b("\x1f".join(self.fields).encode(), digest_size=12)
+        for key, value in sorted(self._arrays().items()):
+            digest.update(f"{key}{value.dtype}{value.shape}".encode() + np.ascontiguousarray(value).tobytes())
+        return f"response_{digest.hexdigest()}"
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        """Everything as named arrays: what is saved, and what the version is a hash of."""
+        out = {f"scaling.{k}": np.asarray(v) for k, v in vars(self.scaling).items()}
+        out |= {"knots": self.knots, "examination": self.examination}
+        for part, head in (("click", self.click), ("conversion", self.conversion)):
+            line, cal = head.line, head.calibration
+            out |= {f"{part}.weights": line.weights, f"{part}.slots": line.slots, f"{part}.ads": line.ads}
+            out[f"{part}.numbers"] = np.array([line.intercept, head.gate, cal.shift, cal.low, cal.high])
+            if cal.knots is not None:
+                out[f"{part}.isotonic"] = cal.knots
+        return out | {f"network.{k}": v for k, v in (self.network or {}).items()}
+
+    def save(self, folder: Path) -> None:
+        """Write arrays and manifest to `folder`, in one move."""
+        from zhitou.learning.checkpoints import save_model  # torch: at the rim only
+
+        kinds = {"click": self.click.calibration.kind, "conversion": self.conversion.calibration.kind}
+        facts = {"kind": _KIND, "name": self.name, "version": self.version, "fields": list(self.fields)}
+        save_model(folder, self._arrays(), {**facts, "calibration": kinds, "figures": self.figures})
+
+    @classmethod
+    def load(cls, folder: Path) -> Response:
+        """The model that `save` wrote. Refused (ModelError): altered files, another kind of model."""
+        from zhitou.learning.checkpoints import load_model
+
+        tensors, manifest = load_model(folder)
+        if manifest.get("kind") != _KIND:
+            raise ModelError(f"{folder} holds a model of kind {manifest.get('kind')!r}, expected {_KIND!r}")
+        arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+        part = {name: _below(arrays, name) for name in ("scaling", "network", "click", "conversion")}
+        heads = {n: _head(part[n], manifest["calibration"][n]) for n in ("click", "conversion")}
+        return cls(
+            fields=tuple(manifest["fields"]),
+            scaling=Scaling(**part["scaling"]),
+            knots=arrays["knots"],
+            network=part["network"] or None,
+            examination=arrays["examination"],
+            figures=manifest["figures"],
+            name=manifest["name"],
+            **heads,
+        )
+
+
+@dataclass(frozen=True)
+class BoundResponse:
+    """A Response that knows which ads its columns belong to. `ads`: int32 [K]."""
+
+    response: Response
+    ads: np.ndarray
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.response.name
+
+    @property
+    def version(self) -> str:
+        """The model's version."""
+        return self.response.version
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of the F columns, in order."""
+        return self.response.fields
+
+    @property
+    def examination(self) -> np.ndarray:
+        """float64 [S]: how much a slot is looked at against the first."""
+        return self.response.examination
+
+    def predict(self, fields: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(pctr, pcvr), float64 [..., K], of fields float32 [..., K, F]."""
+        return self.response.predict(fields, self.ads)
+
+
+def network_logits(network: dict[str, np.ndarray], columns: np.ndarray) -> np.ndarray:
+    """float32 [R, 2]: what the network adds; the same arithmetic as `model.Network.forward`."""
+    n = network
+    crossed = columns @ n["cross"]
+    crossed += n["cross_shift"]
+    crossed *= columns
+    hidden = (columns + crossed) @ n["first"]
+    hidden += n["first_shift"]
+    np.maximum(hidden, 0, out=hidden)
+    hidden = hidden @ n["second"]
+    hidden += n["second_shift"]
+    np.maximum(hidden, 0, out=hidden)
+    return crossed @ n["cross_out"] + hidden @ n["out"]
+
+
+def _below(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {k.removeprefix(f"{prefix}."): v for k, v in arrays.items() if k.startswith(f"{prefix}.")}
+
+
+def _head(arrays: dict[str, np.ndarray], kind: str) -> Head:
+    intercept, gate, shift, low, high = (float(v) for v in arrays["numbers"])
+    line = Linear(intercept, arrays["weights"], arrays["slots"], arrays["ads"])
+    return Head(line, gate, Calibration(kind, shift, low, high, arrays.get("isotonic")))

@@ -1,0 +1,107 @@
+"""Rows: one shown ad each, with the fields as they stood when it was chosen. R = rows, F = fields.
+
+The fields are logged by the decision itself and never computed again, so what is trained on is what is served.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from zhitou.core.errors import SchemaError
+
+_COLUMNS = {
+    "slot": np.int8,
+    "ad": np.int32,
+    "clicked": np.bool_,
+    "converted": np.bool_,
+    "mature": np.bool_,
+    "time_s": np.int64,
+    "propensity": np.float64,
+}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """R impressions.
+
+    fields: float32 [R, F], NaN = unknown; names: the F columns. slot: int8 [R], 0 = the first one looked at.
+    ad: int32 [R], the ad's number in the AdBook, -1 = unknown. clicked, converted: bool [R]; a conversion here
+    is one that followed the click. mature: bool [R], whether the row's conversion window has passed, clicked or
+    not: until then converted == False says nothing. time_s: int64 [R], Unix seconds of the decision.
+    propensity: float64 [R], the logged probability of showing this ad, after all filters.
+
+    Refused (SchemaError): columns of other lengths, infinite fields, negative slots, a conversion without a
+    click, a propensity outside (0, 1].
+    """
+
+    fields: np.ndarray
+    names: tuple[str, ...]
+    slot: np.ndarray
+    ad: np.ndarray
+    clicked: np.ndarray
+    converted: np.ndarray
+    mature: np.ndarray
+    time_s: np.ndarray
+    propensity: np.ndarray
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fields", np.asarray(self.fields, dtype=np.float32))
+        object.__setattr__(self, "names", tuple(self.names))
+        for name, kind in _COLUMNS.items():
+            object.__setattr__(self, name, np.asarray(getattr(self, name)).astype(kind, copy=False))
+        _refuse_wrong_shapes(self)
+        _refuse_wrong_values(self)
+
+    def __len__(self) -> int:
+        return len(self.fields)
+
+    def select(self, rows: np.ndarray) -> Rows:
+        """These rows (int numbers or bool [R]), in that order."""
+        kept = {name: getattr(self, name)[rows] for name in _COLUMNS}
+        return replace(self, fields=self.fields[rows], **kept)
+
+    def split(self, cut_s: int) -> tuple[Rows, Rows]:
+        """(rows decided before `cut_s`, rows decided then or later)."""
+        early = self.time_s < cut_s
+        return self.select(early), self.select(~early)
+
+    def cut_s(self, share: float) -> int:
+        """A time before which about `share` of the rows lie, and never all of them if two times differ."""
+        assert 0 < share < 1, "a share lies between 0 and 1"
+        times = np.sort(self.time_s)
+        if not len(times):
+            return 0
+        cut = times[min(int(len(times) * share), len(times) - 1)]
+        return int(cut if cut > times[0] else times[np.searchsorted(times, cut, side="right") :].min(initial=cut + 1))
+
+    @classmethod
+    def concat(cls, *parts: Rows) -> Rows:
+        """All rows of the parts, one part after the other. Refused: other fields, or another order of them."""
+        assert parts, "something is concatenated"
+        for part in parts[1:]:
+            if part.names != parts[0].names:
+                raise SchemaError(f"expected fields {parts[0].names}, got {part.names}; log both with one set of fields")
+        joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS}
+        return cls(fields=np.concatenate([part.fields for part in parts]), names=parts[0].names, **joined)
+
+
+def _refuse_wrong_shapes(rows: Rows) -> None:
+    if rows.fields.ndim != 2 or rows.fields.shape[1] != len(rows.names):
+        raise SchemaError(f"expected fields [R, {len(rows.names)}] as named, got shape {rows.fields.shape}")
+    for name in _COLUMNS:
+        if getattr(rows, name).shape != (len(rows),):
+            raise SchemaError(f"expected {len(rows):,} values of {name}, got shape {getattr(rows, name).shape}")
+
+
+def _refuse_wrong_values(rows: Rows) -> None:
+    if np.isinf(rows.fields).any():
+        worst = [n for n, bad in zip(rows.names, np.isinf(rows.fields).any(0), strict=True) if bad]
+        raise SchemaError(f"expected finite fields (NaN = unknown), got infinite {worst}; clip them where they are made")
+    if len(rows) and rows.slot.min() < 0:
+        raise SchemaError("expected slots 0, 1, 2 ..., got a negative one; number them in the order they are seen")
+    if (lost := int((rows.converted & ~rows.clicked).sum())):
+        raise SchemaError(f"{lost:,} rows converted without a click; leave such conversions to attribution")
+    if (bad := int((~((rows.propensity > 0) & (rows.propensity <= 1))).sum())):
+        raise SchemaError(f"expected propensities in (0, 1], got {bad:,} outside; log them after all filters")
