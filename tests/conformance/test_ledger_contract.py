@@ -192,6 +192,11 @@ def test_two_campaigns_of_one_id_are_refused(open_ledger: Opener) -> None:
         open_ledger((campaign("c", 1, 1), campaign("c", 1, 1)))
 
 
+def columns(calls: list[tuple[str, int, int]]) -> tuple[list[str], np.ndarray, np.ndarray]:
+    keys, where, amounts = zip(*calls, strict=True)
+    return list(keys), np.asarray(where), np.asarray(amounts)
+
+
 TOTALS, DAILIES = (100, 37), (60, 37)
 KEYS = st.sampled_from([f"k{n}" for n in range(12)])
 CALLS = st.lists(st.tuples(KEYS, st.integers(0, 1), st.integers(0, 40)), min_size=1, max_size=4)
@@ -212,13 +217,13 @@ class AnyInterleaving(RuleBasedStateMachine):
 
     @rule(calls=CALLS, at_us=TIMES)
     def hold(self, calls: list[tuple[str, int, int]], at_us: int) -> None:
-        keys, where, amounts = [c[0] for c in calls], np.asarray([c[1] for c in calls]), np.asarray([c[2] for c in calls])
+        keys, where, amounts = columns(calls)
         held = self.memory.hold(keys, where, amounts, at_us)
         assert held.tolist() == self.disk.hold(keys, where, amounts, at_us).tolist()
 
     @rule(calls=CALLS, at_us=TIMES)
     def charge(self, calls: list[tuple[str, int, int]], at_us: int) -> None:
-        keys, where, amounts = [c[0] for c in calls], np.asarray([c[1] for c in calls]), np.asarray([c[2] for c in calls])
+        keys, where, amounts = columns(calls)
         paid = self.memory.charge(keys, where, amounts, at_us)
         assert paid.tolist() == self.disk.charge(keys, where, amounts, at_us).tolist()
         for (key, camp, amount), micros in zip(calls, paid.tolist(), strict=True):
@@ -269,4 +274,4 @@ class AnyInterleaving(RuleBasedStateMachine):
 
 
 TestAnyInterleaving = AnyInterleaving.TestCase
-TestAnyInterleaving.settings = settings(max_examples=60, stateful_step_count=20, deadline=None)
+TestAnyInterleaving.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)

@@ -40,7 +40,7 @@ def read_campaigns(path: Path) -> tuple[Campaign, ...]:
 
 
 def redated(campaigns: tuple[Campaign, ...], shift_us: int, days_more: int = 0) -> tuple[Campaign, ...]:
-    """The same campaigns with every flight moved by shift_us and lengthened by whole days, the daily budget as it was."""
+    """The same campaigns, every flight moved by shift_us and lengthened by whole days at the same daily budget."""
     more_us = days_more * 86_400_000_000
     return tuple(
         replace(

@@ -10,7 +10,8 @@ import re
 from dataclasses import dataclass
 
 from zhitou.creative.brief import Brief, attributes_of, price_text
-from zhitou.creative.titles import NBSP, clean, is_cjk, read_title
+from zhitou.creative.glyphs import is_food, names_product
+from zhitou.creative.titles import NBSP, clean, is_cjk, is_shouty, read_title
 
 SLOTS = ("title", "size", "attribute", "price", "brand", "category")
 
@@ -18,19 +19,21 @@ SLOTS = ("title", "size", "attribute", "price", "brand", "category")
 HEADLINES = {
     "en": {
         "attribute": ("{title}, {size}", "{title}"),
-        "price": ("{title} for {price}", "{title}"),
+        "price": ("{title}",),
         "brand": ("{title} by {brand}", "{title}"),
         "category": ("{title}",),
-        "newness": ("Meet {title}", "Try {title}", "{title}"),
+        "newness": ("Meet {title}", "{title}"),
     },
     "zh": {
         "attribute": ("{title} {size}", "{title}"),
-        "price": ("{title} {price}", "{title}"),
+        "price": ("{title}",),
         "brand": ("{brand} {title}", "{title}"),
         "category": ("{title}",),
-        "newness": ("认识一下{title}", "试试{title}", "{title}"),
+        "newness": ("认识一下{title}", "{title}"),
     },
 }
+# What is eaten or drunk is not met, it is tried.
+TASTES = {"en": ("Try {title}", "{title}"), "zh": ("尝尝{title}", "{title}")}
 SUBLINES = {
     "en": {
         "attribute": ("{attribute}", "{size}", "{category}"),
@@ -44,19 +47,40 @@ SUBLINES = {
         "price": ("{size}", "{category}"),
         "brand": ("来自{brand}", "{size}", "{category}"),
         "category": ("更多{category}", "{category}"),
-        "newness": ("换个口味，看看{category}", "看看{category}", "{size}", "{category}"),
+        "newness": ("换一种选择，看看{category}", "看看{category}", "{size}", "{category}"),
     },
 }
+# (words, short words for a button of a small banner)
 BUTTONS = {
-    "en": ("Shop now", "View product", "See details", "Take a look"),
-    "zh": ("去看看", "查看详情", "选购", "看一看"),
+    "en": (
+        ("Shop now", "Shop"),
+        ("View product", "View"),
+        ("See details", "Details"),
+        ("Take a look", "See it"),
+    ),
+    "zh": (("去看看", "看看"), ("查看详情", "查看"), ("立即选购", "选购"), ("看一看", "看看")),
 }
 AD_LABEL = {"en": "Ad", "zh": "广告"}
 DISCOUNT = {"en": "-{percent}%", "zh": "-{percent}%"}
 
 # A brand that a data set made up to hide the true one says nothing to a shopper.
-_PLACEHOLDER = re.compile(r"(brand|manufacturer)[ _-]?\d+|private( label)?|national|unknown|generic|n/?a|-+", re.IGNORECASE)
-_TELLING = ("material", "colour", "color", "flavour", "flavor", "scent", "style", "pattern", "材质", "颜色", "口味", "功能")
+_PLACEHOLDER = re.compile(
+    r"(brand|manufacturer)[ _-]?\d+|private( label)?|national|unknown|generic|n/?a|-+", re.IGNORECASE
+)
+_TELLING = (
+    "material",
+    "colour",
+    "color",
+    "flavour",
+    "flavor",
+    "scent",
+    "style",
+    "pattern",
+    "材质",
+    "颜色",
+    "口味",
+    "功能",
+)
 
 
 @dataclass(frozen=True)
@@ -70,11 +94,11 @@ class Line:
 
 @dataclass(frozen=True)
 class Copy:
-    """Texts to choose from, the fullest first in headlines and sublines. Empty text: the banner has no such part."""
+    """Texts to choose from, the fullest first in headlines, sublines and buttons; None: no such part."""
 
     headlines: tuple[Line, ...]
     sublines: tuple[Line, ...]
-    button: Line
+    buttons: tuple[Line, ...]
     price: Line | None
     was_price: Line | None
     badge: Line | None
@@ -88,11 +112,11 @@ def write_copy(brief: Brief, button: int = 0) -> Copy:
     slots = slots_of(brief)
     offer, locale = brief.offer, brief.locale
     percent = {} if offer.discount_percent is None else {"percent": str(offer.discount_percent)}
-    verbs = BUTTONS[locale]
+    verbs = BUTTONS[locale][button % len(BUTTONS[locale])]
     return Copy(
         headlines=_headlines(brief, slots),
         sublines=_sublines(brief, slots),
-        button=Line(verbs[button % len(verbs)], verbs[button % len(verbs)], ()),
+        buttons=tuple(Line(verb, verb, ()) for verb in verbs),
         price=_fill("{price}", slots),
         was_price=_fill("{was}", _was(brief)),
         badge=_fill(DISCOUNT[locale], percent),
@@ -105,25 +129,52 @@ def write_copy(brief: Brief, button: int = 0) -> Copy:
 def slots_of(brief: Brief) -> dict[str, str]:
     """The facts of the feed row that a template may use; "title" holds the fullest name, missing facts are absent."""
     title = read_title(brief.item.title)
-    found = {"size": title.size, "brand": _brand(brief), "category": _category(brief), "attribute": _attribute(brief)}
-    if title.names:
-        found["title"] = title.names[0]
+    found = {
+        "size": title.size,
+        "brand": _brand(brief),
+        "category": _category(brief),
+        "attribute": _attribute(brief),
+    }
+    if names := names_of(brief):
+        found["title"] = names[0]
     if brief.offer.price_micros is not None:
         found["price"] = price_text(brief.offer.price_micros, brief.offer.currency, brief.locale)
     return {slot: text for slot, text in found.items() if text}
 
 
+def names_of(brief: Brief) -> tuple[str, ...]:
+    """Names of the product, the fullest first; its category's where the title has none.
+
+    A stock system's short title may lack its noun ("TRADITIONAL" under ICE CREAM): the category gives it.
+    """
+    names = read_title(brief.item.title).names
+    category = _category(brief, short=True)
+    if not names:
+        return (category,) if category else ()
+    category = category.split(" & ")[0]
+    lacks_noun = is_shouty(brief.item.title) and len(names[0].split()) <= 2 and not names_product(names[0])
+    if lacks_noun and category and names_product(category) and category.lower() not in names[0].lower():
+        return (f"{names[0]} {category}",)
+    return names
+
+
 def angles_of(brief: Brief) -> tuple[str, ...]:
     """The angles that this feed row has facts for."""
     slots = slots_of(brief)
-    needs = {"attribute": ("size", "attribute"), "price": ("price",), "brand": ("brand",), "category": ("category",)}
+    needs = {
+        "attribute": ("size", "attribute"),
+        "price": ("price",),
+        "brand": ("brand",),
+        "category": ("category",),
+    }
     return tuple(a for a in HEADLINES["en"] if a not in needs or any(slot in slots for slot in needs[a]))
 
 
 def _headlines(brief: Brief, slots: dict[str, str]) -> tuple[Line, ...]:
-    names = read_title(brief.item.title).names or tuple(filter(None, [_category(brief)]))
+    names = names_of(brief)
     lines = []
-    for template in HEADLINES[brief.locale][brief.angle]:
+    taste = brief.angle == "newness" and is_food(brief.item.title, brief.item.category)
+    for template in TASTES[brief.locale] if taste else HEADLINES[brief.locale][brief.angle]:
         for name in names:
             line = _fill(template, {**slots, "title": name})
             if line and not (slots.get("brand", "").lower() in name.lower() and "{brand}" in template):
@@ -166,7 +217,7 @@ def _brand(brief: Brief) -> str:
     return "" if _PLACEHOLDER.fullmatch(brand) else brand
 
 
-def _category(brief: Brief) -> str:
+def _category(brief: Brief, short: bool = False) -> str:
     """The second level of the category (the first is a department, the last repeats the title), else the last."""
     path = brief.item.category
     if not path:
@@ -174,7 +225,7 @@ def _category(brief: Brief) -> str:
     names = read_title(path[min(1, len(path) - 1)].replace("-", " ").replace("_", " ")).names
     if not names:
         return ""
-    name = names[-1] if len(names[0]) > 24 else names[0]
+    name = names[-1] if short or len(names[0]) > 24 else names[0]
     return name if is_cjk(name) or not name.islower() else name.title()
 
 

@@ -15,12 +15,13 @@ FAMILIES = ("split", "band", "card", "poster")
 PALETTES = ("paper", "tint", "bold", "deep")
 PATTERNS = ("circle", "arch", "dots", "stripes", "waves", "quarters", "plain")
 EMPHASES = ("title", "price")
+LABEL_CONTRAST = 7.2  # the strokes of the smallest type never reach their full colour
 BUTTON_SHAPES = ("pill", "round", "square")
 
 
 @dataclass(frozen=True)
 class Genes:
-    """The decisions behind one design. `mirrored`: the picture stands on the left. `verb` picks the button's words."""
+    """The decisions behind one design. `mirrored`: picture on the left. `verb` picks the button's words."""
 
     family: str
     palette: str
@@ -75,7 +76,10 @@ def make_palette(material: Material, role: str) -> Palette:
     ground, panel = {
         "paper": (paper, col.tone(brand, 0.925, 0.45)),
         "tint": (col.tone(brand, 0.965, 0.22), _middle(brand)),
-        "bold": (_middle(brand), col.tone(_middle(brand), min(0.86, col.to_lch(_middle(brand))[0] + 0.14), 0.85)),
+        "bold": (
+            _middle(brand),
+            col.tone(_middle(brand), min(0.86, col.to_lch(_middle(brand))[0] + 0.14), 0.85),
+        ),
         "deep": (col.tone(brand, 0.27, 0.6), col.tone(brand, 0.36, 0.75)),
     }[role]
     dark = col.luminance(ground) < 0.18
@@ -83,6 +87,11 @@ def make_palette(material: Material, role: str) -> Palette:
     text = col.ink_on(ground, "#ffffff" if dark else ink, 7.0 if dark else 6.0)
     button = _button(brand, ground, dark)
     pale_panel = col.to_lch(panel)[0] > 0.75
+    pill = (
+        panel
+        if max(col.contrast(panel, c) for c in ("#000000", "#ffffff")) > LABEL_CONTRAST
+        else col.tone(panel, 0.36)
+    )
     badge = col.tone(brand, 0.82, 0.9, 150) if dark else col.tone(brand, 0.42, 1.0, 150)
     return Palette(
         ground=ground,
@@ -98,8 +107,8 @@ def make_palette(material: Material, role: str) -> Palette:
         button_ink=col.ink_on(button, "#ffffff" if col.luminance(button) < 0.3 else "#111111", 5.2),
         badge=badge,
         badge_ink=col.ink_on(badge, "#ffffff" if col.luminance(badge) < 0.3 else "#111111", 5.2),
-        label=panel,
-        label_ink=col.ink_on(panel, col.tone(brand, 0.35 if pale_panel else 0.95, 0.3), 5.2),
+        label=pill,
+        label_ink=col.ink_on(pill, col.tone(brand, 0.35 if pale_panel else 0.95, 0.3), LABEL_CONTRAST),
     )
 
 
@@ -135,7 +144,7 @@ def backdrop(box: Box, pattern: str, palette: Palette, focus: tuple[float, float
     if pattern in ("arch", "stripes"):
         shapes.append(_arch(centre[0], low + side * 0.06, side * 0.62, side * 1.12, palette.accent_shape, box))
     else:
-        shapes.append(Shape("ellipse", (*centre, side * 0.68, side * 0.68), palette.accent_shape))
+        shapes.append(Shape("ellipse", (*centre, side * 0.61, side * 0.61), palette.accent_shape))
     return tuple(shapes)
 
 
@@ -150,7 +159,11 @@ def _arch(x: float, base: float, half: float, height: float, fill: str, box: Box
 def _dots(box: Box, palette: Palette, side: float) -> list[Shape]:
     step = max(10, round(side / 6))
     return [
-        Shape("ellipse", (box.x + i * step + step / 2, box.y + j * step + step / 2, step * 0.13, step * 0.13), palette.pattern)
+        Shape(
+            "ellipse",
+            (box.x + i * step + step / 2, box.y + j * step + step / 2, step * 0.13, step * 0.13),
+            palette.pattern,
+        )
         for i in range(box.w // step + 1)
         for j in range(box.h // step + 1)
     ]

@@ -181,7 +181,11 @@ def read_face(path: Path, index: int = 0) -> Face:
         file.seek(head + 12)
         table = file.read(16 * count)
         at = next(
-            (struct.unpack(">II", table[i + 8 : i + 16]) for i in range(0, len(table), 16) if table[i : i + 4] == b"cmap"),
+            (
+                struct.unpack(">II", table[i + 8 : i + 16])
+                for i in range(0, len(table), 16)
+                if table[i : i + 4] == b"cmap"
+            ),
             None,
         )
         if at is None:

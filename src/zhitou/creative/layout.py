@@ -7,7 +7,7 @@ The first that fits every box is taken; if none does, the banner is infeasible a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from zhitou.creative.copywriter import Copy, Line
 from zhitou.creative.design import Genes, Palette, backdrop
@@ -48,6 +48,12 @@ class _Foot:
     left: int
 
 
+@dataclass(frozen=True)
+class _Head:
+    layers: tuple[Layer, ...]
+    lines: tuple[tuple[str, Line], ...]
+
+
 def lay_out(
     size: tuple[int, int],
     copy: Copy,
@@ -61,26 +67,45 @@ def lay_out(
     """The scene of this copy in this design, or why there is none."""
     frame = frame_for(size, genes.family, genes.mirrored)
     if not copy.headlines:
-        return Infeasible("headline", "the feed row has no readable name and no category")
+        return Infeasible("name", "the feed row has no readable name and no category")
     pen = _Pen(fonts)
+    found: tuple[_Foot, _Head] | Infeasible = Infeasible("headline", "nothing tried")
+    for lesser in _lesser(copy, frame):
+        found = _text(frame, lesser, genes, palette, pen)
+        if not isinstance(found, Infeasible):
+            break
+    if isinstance(found, Infeasible):
+        return found
+    foot, head = found
+    art = _art(size, frame, genes, palette, glyph, picture)
+    extras, extra_lines = _extras(size[1], frame, copy, palette, pen, picture)
+    layers = (*art, *extras, *head.layers, *foot.layers)
+    lines = (*head.lines, *foot.lines, *extra_lines)
+    alt = " · ".join(line.text for role, line in lines if role in ("logo", "headline", "price"))
+    return Laid(Scene(size, palette.ground, layers, locale, alt), lines)
+
+
+def _lesser(copy: Copy, frame: Frame) -> Iterator[Copy]:
+    """The copy; then, in a small strip, with the short button; then without the price, which the page shows."""
+    yield copy
+    if frame.foot_mode == "side":
+        yield replace(copy, buttons=copy.buttons[-1:])
+        yield replace(copy, buttons=copy.buttons[-1:], price=None, was_price=None)
+
+
+def _text(frame: Frame, copy: Copy, genes: Genes, palette: Palette, pen: _Pen) -> tuple[_Foot, _Head] | Infeasible:
+    """Foot first, because price and button are not negotiable; the head gets what is left."""
     foot = _foot(frame, copy, genes, palette, pen)
     if isinstance(foot, Infeasible):
         return foot
-    side = frame.foot_mode == "side"
-    head_box = (
-        Box(frame.head.x, frame.head.y, foot.left - 14 - frame.head.x, frame.head.h)
-        if side
-        else Box(frame.head.x, frame.head.y, frame.head.w, foot.top - 8 - frame.head.y)
-    )
-    head = _head(head_box, frame, copy, genes, palette, pen)
-    if isinstance(head, Infeasible):
-        return head
-    art = _art(size, frame, genes, palette, glyph, picture)
-    extras, extra_lines = _extras(frame, copy, palette, pen)
-    layers = (*art, *extras, *head[0], *foot.layers)
-    lines = (*head[1], *foot.lines, *extra_lines)
-    alt = " · ".join(line.text for role, line in lines if role in ("logo", "headline", "price"))
-    return Laid(Scene(size, palette.ground, layers, locale, alt), lines)
+    box = frame.head
+    if frame.foot_mode == "side":
+        box = replace(box, w=foot.left - 14 - box.x)
+    else:
+        free = foot.top - 8 - box.y
+        box = replace(box, h=min(free, box.h) if box.h else free)
+    head = _head(box, frame, copy, genes, palette, pen)
+    return head if isinstance(head, Infeasible) else (foot, head)
 
 
 class _Pen:
@@ -101,7 +126,9 @@ class _Pen:
         return next((found for found in tried if found), None)
 
     @staticmethod
-    def place(fitted: Fitted, x: float, y: int, weight: str, fill: str, centre: float = 0, strike: bool = False) -> tuple[Text, ...]:
+    def place(
+        fitted: Fitted, x: float, y: int, weight: str, fill: str, centre: float = 0, strike: bool = False
+    ) -> tuple[Text, ...]:
         """The lines from (x, y) downwards; centred in `centre` pixels if that is not 0."""
         texts = []
         for number, (line, width) in enumerate(zip(fitted.lines, fitted.widths, strict=True)):
@@ -111,17 +138,25 @@ class _Pen:
         return tuple(texts)
 
 
-def _head(
-    box: Box, frame: Frame, copy: Copy, genes: Genes, palette: Palette, pen: _Pen
-) -> tuple[list[Layer], list[tuple[str, Line]]] | Infeasible:
+def _sizes(text: str, largest: int, smallest: int) -> tuple[int, int]:
+    """The type sizes to try; Chinese is not readable as small as Latin."""
+    least = max(smallest, CJK_SIZE_MIN) if is_cjk(text) else smallest
+    return max(largest, least), least
+
+
+def _head(box: Box, frame: Frame, copy: Copy, genes: Genes, palette: Palette, pen: _Pen) -> _Head | Infeasible:
     """Logo, headline and, where there is room, subline."""
     beside_label = box.right > frame.label[0] - 30 and box.y < frame.label[1] + 12
     logo_width = box.w - (30 if beside_label else 0)
-    logo = pen.largest(copy.logo.text, "bold", (frame.logo, 11 if is_cjk(copy.logo.text) else 9), logo_width)
+    logo = pen.largest(copy.logo.text, "bold", _sizes(copy.logo.text, frame.logo, 9), logo_width)
     if logo is None:
-        return Infeasible("logo", f"the wordmark {copy.logo.text!r} is wider than {logo_width} px at its smallest size")
-    for headline, subline, share in _attempts(copy, genes):
-        found = _try_head(box, frame, headline, subline, share, logo, genes, pen)
+        return Infeasible(
+            "logo", f"the wordmark {copy.logo.text!r} is wider than {logo_width} px at its smallest size"
+        )
+    for headline, subline, share in _attempts(copy, genes, _is_small(frame)):
+        found = _try_head(
+            box, frame, headline, subline, share, logo, subline is not None and subline is copy.legal, pen
+        )
         if found is None:
             continue
         title, sub, tops = found
@@ -131,19 +166,28 @@ def _head(
         ]
         lines = [("logo", copy.logo), ("headline", headline)]
         if sub is not None and subline is not None:
-            layers.append(_layer("subline", pen.place(sub, box.x, tops[2], "regular", palette.soft), box.x, tops[2], sub))
-            lines.append(("subline", subline))
-        return layers, lines
+            role = "legal" if subline is copy.legal else "subline"
+            layers.append(_layer(role, pen.place(sub, box.x, tops[2], "regular", palette.soft), box.x, tops[2], sub))
+            lines.append((role, subline))
+        return _Head(tuple(layers), tuple(lines))
     return Infeasible("headline", f"no name of the product fits {box.w} x {box.h} px at {frame.headline[1]} px")
 
 
-def _attempts(copy: Copy, genes: Genes) -> Iterator[tuple[Line, Line | None, float]]:
+def _is_small(frame: Frame) -> bool:
+    """A strip too low for a legal line of its own: there it takes the subline's place."""
+    return frame.foot_mode == "side" and frame.foot.h < 40
+
+
+def _attempts(copy: Copy, genes: Genes, small: bool) -> Iterator[tuple[Line, Line | None, float]]:
     """(headline, subline, how far the type has shrunk from 0 to 1), the best first."""
     start = 3 if genes.emphasis == "price" and copy.price else 0
     for floor, ceiling in ((start, 5), (0, STEPS + 1)):
         for headline in copy.headlines:
             said = headline.text.lower()
             sublines = [s for s in copy.sublines if not any(v.lower() in said for _, v in s.slots)]
+            if small and copy.legal:
+                yield from ((headline, copy.legal, step / STEPS) for step in range(floor, ceiling))
+                continue
             for step in range(floor, ceiling):
                 for subline in sublines[:3]:
                     yield headline, subline, step / STEPS
@@ -152,7 +196,14 @@ def _attempts(copy: Copy, genes: Genes) -> Iterator[tuple[Line, Line | None, flo
 
 
 def _try_head(
-    box: Box, frame: Frame, headline: Line, subline: Line | None, share: float, logo: Fitted, genes: Genes, pen: _Pen
+    box: Box,
+    frame: Frame,
+    headline: Line,
+    subline: Line | None,
+    share: float,
+    logo: Fitted,
+    legal: bool,
+    pen: _Pen,
 ) -> tuple[Fitted, Fitted | None, tuple[int, int, int]] | None:
     """The fitted parts and their tops, or None if they need more than the box."""
     largest, smallest = frame.headline
@@ -162,7 +213,8 @@ def _try_head(
         return None
     sub = None
     if subline is not None:
-        sub = pen.largest(subline.text, "regular", frame.subline, box.w, frame.subline_lines)
+        sizes = _sizes(subline.text, *((LEGAL_SIZE, LEGAL_SIZE) if legal else frame.subline))
+        sub = pen.largest(subline.text, "regular", sizes, box.w, frame.subline_lines)
         if sub is None:
             return None
     tight = box.h <= 80
@@ -175,24 +227,29 @@ def _try_head(
     return title, sub, (top, below, below + title.height + gaps[1])
 
 
-def _layer(role: str, texts: tuple[Text, ...], x: float, y: int, fitted: Fitted, shapes: tuple[Shape, ...] = ()) -> Layer:
+def _layer(
+    role: str, texts: tuple[Text, ...], x: float, y: int, fitted: Fitted, shapes: tuple[Shape, ...] = ()
+) -> Layer:
     return Layer(role, Box(round(x), y, round(fitted.width + 0.5), fitted.height), shapes, texts)
 
 
 def _foot(frame: Frame, copy: Copy, genes: Genes, palette: Palette, pen: _Pen) -> _Foot | Infeasible:
     """Price, was-price, button and legal line: stacked, in a row, or side by side at the right end of a strip."""
     height, size, pad = frame.button
-    verb = pen.largest(copy.button.text, "bold", (size, 11), frame.foot.w - 2 * pad)
+    words = copy.buttons[0]
+    verb = pen.largest(words.text, "bold", (size, 11), frame.foot.w - 2 * pad)
     if verb is None:
-        return Infeasible("button", f"{copy.button.text!r} does not fit its button")
+        return Infeasible("button", f"{words.text!r} does not fit its button")
     width = max(round(verb.width) + 2 * pad, 44)
     legal = None
-    if copy.legal:
-        legal_width = frame.foot.w if frame.foot_mode != "side" else 150
-        legal = pen.largest(copy.legal.text, "regular", (LEGAL_SIZE + 2, LEGAL_SIZE), legal_width, 2)
-        if legal is None or (frame.foot_mode == "side" and frame.foot.h < 60):
-            return Infeasible("legal", f"the legal line does not fit {legal_width} px at {LEGAL_SIZE} px")
-    bottom = frame.foot.bottom - (legal.height + 5 if legal else 0)
+    if copy.legal and not _is_small(frame):
+        legal_width = frame.foot.w if frame.foot_mode != "side" else 170
+        legal = pen.largest(
+            copy.legal.text, "regular", _sizes(copy.legal.text, LEGAL_SIZE, LEGAL_SIZE), legal_width, 2
+        )
+        if legal is None:
+            return Infeasible("legal", f"the legal line does not fit {legal_width} px in two lines")
+    bottom = frame.foot.bottom - (legal.height + 6 if legal else 0)
     places = {"stack": _stack, "row": _row, "side": _side}[frame.foot_mode]
     placed = places(frame, copy, genes, palette, pen, width, bottom)
     if isinstance(placed, Infeasible):
@@ -203,10 +260,10 @@ def _foot(frame: Frame, copy: Copy, genes: Genes, palette: Palette, pen: _Pen) -
     y = button.y + (button.h - verb.line_height) // 2
     texts = pen.place(verb, button.x, y, "bold", palette.button_ink, centre=button.w)
     layers.append(Layer("button", button, (face,), texts))
-    lines.append(("button", copy.button))
+    lines.append(("button", words))
     if legal and copy.legal:
         x = frame.foot.x if frame.foot_mode != "side" else frame.foot.right - round(legal.width)
-        y = frame.foot.bottom - legal.height - (2 if frame.foot_mode == "side" else 0)
+        y = frame.foot.bottom - legal.height
         layers.append(_layer("legal", pen.place(legal, x, y, "regular", palette.soft), x, y, legal))
         lines.append(("legal", copy.legal))
         left = min(left, x)
@@ -260,10 +317,9 @@ def _stack(
     price, was = fitted
     if price is None:
         return [], [], button, button.y - 4, frame.foot.x
-    if was is not None and price.width + 8 + was.width > frame.foot.w:
-        was = None
-    y = button.y - 8 - price.height
-    layers, lines = _price_layers(price, was, frame.foot.x, y, True, copy, palette, pen)
+    beside = was is None or price.width + 8 + was.width <= frame.foot.w
+    y = button.y - 8 - price.height - (0 if beside or was is None else was.height)
+    layers, lines = _price_layers(price, was, frame.foot.x, y, beside, copy, palette, pen)
     return layers, lines, button, y, frame.foot.x
 
 
@@ -277,12 +333,12 @@ def _row(
     price, was = fitted
     if price is None:
         return [], [], Box(frame.foot.x, bottom - height, width, height), bottom - height, frame.foot.x
-    if was is not None and price.width + 8 + was.width > frame.foot.w - width - 16:
-        was = None
-    tall = max(height, price.height)
+    beside = was is None or price.width + 8 + was.width <= frame.foot.w - width - 16
+    both = price.height + (0 if beside or was is None else was.height)
+    tall = max(height, both)
     button = Box(frame.foot.right - width, bottom - tall + (tall - height) // 2, width, height)
-    y = bottom - tall + (tall - price.height) // 2
-    layers, lines = _price_layers(price, was, frame.foot.x, y, True, copy, palette, pen)
+    y = bottom - tall + (tall - both) // 2
+    layers, lines = _price_layers(price, was, frame.foot.x, y, beside, copy, palette, pen)
     return layers, lines, button, bottom - tall, frame.foot.x
 
 
@@ -291,7 +347,9 @@ def _side(
 ) -> _Placed | Infeasible:
     height = frame.button[0]
     foot = frame.foot
-    top = foot.y + (bottom - foot.y - height) // 2
+    top = foot.y + max(0, (bottom - foot.y - height)) // 2
+    if bottom == foot.bottom and not _is_small(frame):
+        top = (90 - height) // 2
     button = Box(foot.right - width, top, width, height)
     fitted = _prices(frame, copy, genes, palette, pen, foot.w * 0.2 + 40)
     if isinstance(fitted, Infeasible):
@@ -299,10 +357,10 @@ def _side(
     price, was = fitted
     if price is None:
         return [], [], button, top, button.x
-    if foot.h < 60:
+    if _is_small(frame):
         was = None
     block = max(price.width, was.width if was else 0)
-    x = button.x - (18 if foot.h >= 60 else 10) - round(block)
+    x = button.x - (10 if _is_small(frame) else 18) - round(block)
     tall = price.height + (was.height if was else 0)
     y = top + (height - tall) // 2
     layers, lines = _price_layers(price, was, x, y, False, copy, palette, pen)
@@ -336,19 +394,21 @@ def _art(
     return [*layers, Layer("product", box, glyph_shapes(glyph, x, y, side, palette.glyph))]
 
 
-def _extras(frame: Frame, copy: Copy, palette: Palette, pen: _Pen) -> tuple[list[Layer], list[tuple[str, Line]]]:
-    """The ad label, and the discount badge where the size has room for one."""
+def _extras(
+    height: int, frame: Frame, copy: Copy, palette: Palette, pen: _Pen, picture: Picture | None
+) -> tuple[list[Layer], list[tuple[str, Line]]]:
+    """The ad label, and the discount badge where it has room and does not cover the picture."""
     layers, lines = [], []
     size = CJK_SIZE_MIN if is_cjk(copy.label.text) else LABEL_SIZE
     label = pen.fit(copy.label.text, "regular", size, 60, 1)
     if label is not None:
         width = round(label.width) + 8
-        box = Box(frame.label[0] - width, frame.label[1], width, label.height + 1)
+        box = Box(frame.label[0] - width, min(frame.label[1], height - label.height - 2), width, label.height + 1)
         pill = Shape("rect", (box.x, box.y, box.w, box.h), palette.label, 3)
         texts = pen.place(label, box.x, box.y, "regular", palette.label_ink, centre=box.w)
         layers.append(Layer("label", box, (pill,), texts))
         lines.append(("label", copy.label))
-    if copy.badge and frame.badge:
+    if copy.badge and frame.badge and not (picture and _covers(frame.badge, picture.box)):
         x, y, radius = frame.badge
         badge = pen.largest(copy.badge.text, "bold", (max(9, round(radius * 0.62)), 9), radius * 1.75)
         if badge is not None:
@@ -358,3 +418,8 @@ def _extras(frame: Frame, copy: Copy, palette: Palette, pen: _Pen) -> tuple[list
             layers.append(Layer("badge", box, (disc,), texts))
             lines.append(("badge", copy.badge))
     return layers, lines
+
+
+def _covers(disc: tuple[int, int, int], box: Box) -> bool:
+    x, y, radius = disc
+    return box.x - radius < x < box.right + radius and box.y - radius < y < box.bottom + radius

@@ -41,7 +41,7 @@ def draw(scene: Scene, fonts: Fonts) -> Image.Image:
 def png_bytes(image: Image.Image) -> bytes:
     """The picture as PNG without metadata."""
     out = io.BytesIO()
-    image.save(out, "PNG", compress_level=4)
+    image.save(out, "PNG", compress_level=1)
     return out.getvalue()
 
 
@@ -49,7 +49,12 @@ def _draw_shapes(pen: ImageDraw.ImageDraw, shapes: Iterable[Shape], dx: float, d
     for shape in shapes:
         n = shape.numbers
         if shape.kind == "rect":
-            corners = ((n[0] - dx) * FINE, (n[1] - dy) * FINE, (n[0] + n[2] - dx) * FINE - 1, (n[1] + n[3] - dy) * FINE - 1)
+            corners = (
+                (n[0] - dx) * FINE,
+                (n[1] - dy) * FINE,
+                (n[0] + n[2] - dx) * FINE - 1,
+                (n[1] + n[3] - dy) * FINE - 1,
+            )
             radius = min(shape.radius, n[2] / 2, n[3] / 2) * FINE
             if radius > 0:
                 pen.rounded_rectangle(corners, radius, fill=shape.fill)
@@ -80,7 +85,13 @@ def _draw_text(pen: ImageDraw.ImageDraw, text: Text, fonts: Fonts) -> None:
     if text.strike:
         y = text.y - round(text.size * 0.3)
         pen.rectangle((text.x - 1, y, text.x + round(text.width), y + max(0, text.size // 14)), fill=text.fill)
-    pen.text((text.x, text.y), text.text, fill=text.fill, font=fonts.font(text.text, text.weight, text.size), anchor="ls")
+    pen.text(
+        (text.x, text.y),
+        text.text,
+        fill=text.fill,
+        font=fonts.font(text.text, text.weight, text.size),
+        anchor="ls",
+    )
 
 
 def html_bytes(scene: Scene) -> bytes:
@@ -95,9 +106,11 @@ def html_bytes(scene: Scene) -> bytes:
         f'<!doctype html><html lang="{"zh-CN" if scene.locale == "zh" else "en"}"><head><meta charset="utf-8">'
         f'<meta name="ad.size" content="width={w},height={h}"><title>{html.escape(scene.alt)}</title><style>'
         f"html,body{{margin:0}}a,svg{{display:block;width:{w}px;height:{h}px}}"
-        f"text{{font-family:{FONT_STACK};white-space:pre}}.bold{{font-weight:700}}.strike{{text-decoration:line-through}}"
+        f"text{{font-family:{FONT_STACK};white-space:pre}}"
+        ".bold{font-weight:700}.strike{text-decoration:line-through}"
         f'</style></head><body><a href="{CLICK_MACRO}" target="_blank" rel="noopener sponsored">'
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {w} {h}" role="img" aria-label="{html.escape(scene.alt)}">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {w} {h}" role="img"'
+        f' aria-label="{html.escape(scene.alt)}">'
         f'<rect width="{w}" height="{h}" fill="{scene.ground}"/>{body}</svg></a></body></html>'
     )
     return page.encode()
@@ -113,9 +126,8 @@ def _svg_layer(layer: Layer, number: int) -> str:
     if layer.picture is not None:
         p = layer.picture
         data = base64.b64encode(p.png).decode()
-        picture = (
-            f'<image x="{p.box.x}" y="{p.box.y}" width="{p.box.w}" height="{p.box.h}" href="data:image/png;base64,{data}"/>'
-        )
+        place = f'x="{p.box.x}" y="{p.box.y}" width="{p.box.w}" height="{p.box.h}"'
+        picture = f'<image {place} href="data:image/png;base64,{data}"/>'
     return f'<g id="{layer.role}">{shapes}{picture}{"".join(_svg_text(t) for t in layer.texts)}</g>'
 
 

@@ -10,13 +10,15 @@ import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
-from zhitou.creative.wordlist import CAPITALS, EXPANSIONS, NOISE, SMALL, UNITS
+from zhitou.creative.glyphs import names_product
+from zhitou.creative.wordlist import CAPITALS, EXCEPTIONS, EXPANSIONS, NOISE, SMALL, UNITS
 
 NBSP = "\u00a0"
-FEED_CUT = 30  # titles of stock systems are cut at this many characters, often inside a word
 MAX_CHARACTERS = 300  # of a feed title; what comes after is not read
 _SIZE = re.compile(
-    r"(?<![\w.&])(\d{1,4}(?:\.\d{1,3})?)\s?-?(" + "|".join(sorted(UNITS, key=len, reverse=True)) + r")\.?(?![\w])",
+    r"(?<![\w.&])(\d{1,4}(?:\.\d{1,3})?|\.\d{1,3})\s?-?("
+    + "|".join(sorted(UNITS, key=len, reverse=True))
+    + r")\.?(?![\w])",
     re.IGNORECASE,
 )
 _CJK = re.compile(r"[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef]")
@@ -32,14 +34,18 @@ class Title:
 
 
 def clean(text: str) -> str:
-    """The text in NFC, one space between words, without emoji, control characters and private symbols."""
-    kept = []
+    """The text in NFC, one space between words, without emoji, control characters and private symbols.
+
+    What is taken out leaves a space, so that "1", a symbol and "0" do not become 10; only the invisible joiners
+    and soft hyphens inside a word leave nothing.
+    """
+    kept: list[str] = []
     for char in unicodedata.normalize("NFC", text[:MAX_CHARACTERS]):
         kind = unicodedata.category(char)
-        if kind[0] == "Z" or char in "\t\n\r":
-            kept.append(" ")
-        elif kind[0] != "C" and kind not in ("So", "Sk") and not 0xFE00 <= ord(char) <= 0xFE0F:
-            kept.append(char)
+        if kind == "Cf" or 0xFE00 <= ord(char) <= 0xFE0F:
+            kept.append("" if kept and kept[-1].isalpha() else " ")
+        else:
+            kept.append(" " if kind[0] in "ZC" or kind in ("So", "Sk") else char)
     return re.sub(r" +", " ", "".join(kept)).strip()
 
 
@@ -57,11 +63,15 @@ def read_title(raw: str) -> Title:
     if is_cjk(text):
         return Title(_cjk_names(text), "")
     size, rest = _take_size(text)
-    shouty = rest.upper() == rest and any(len(w) > 3 for w in rest.split())
-    name = _spell_out(rest) if shouty else rest
+    name = _spell_out(rest) if is_shouty(rest) else rest
     names = [name, *_shorter(name)]
     usable = dict.fromkeys(n for n in names if len(n) >= 2 and re.search(r"[^\W\d_]", n))
     return Title(tuple(usable), size)
+
+
+def is_shouty(text: str) -> bool:
+    """Whether the text is all capitals, as stock systems write, and not just an abbreviation."""
+    return text.upper() == text and any(len(w) > 2 and w not in CAPITALS for w in re.findall(r"[^\W\d_]+", text))
 
 
 def _take_size(text: str) -> tuple[str, str]:
@@ -70,8 +80,8 @@ def _take_size(text: str) -> tuple[str, str]:
     rest = re.sub(r" +", " ", re.sub(r"(?:\s*/\s*)?" + _SIZE.pattern, " ", text, flags=re.IGNORECASE)).strip(" ,-/")
     if not found or not re.search(r"[^\W\d_]{3}", rest):
         return "", text
-    sizes = dict.fromkeys(f"{m[1]}{NBSP}{UNITS[m[2].upper()]}" for m in found)
-    return ", ".join(list(sizes)[:2]), rest
+    sizes = {m[1]: f"{m[1]}{NBSP}{UNITS[m[2].upper()]}" for m in reversed(found)}  # "2 LITER ... 2 L" is one size
+    return ", ".join(list(reversed(sizes.values()))[:2]), rest
 
 
 def _spell_out(text: str) -> str:
@@ -80,15 +90,21 @@ def _spell_out(text: str) -> str:
     head, _, tail = text.partition(":")
     tail = tail.split("/")[0].strip()
     if tail:
-        text = f"{tail} {head}" if len(head.split()) == 1 else head
-    parts = [_spell_words(part) for part in text.split("/")]
-    return " & ".join(list(dict.fromkeys(p for p in parts if p))[:2]) or _capitalise(text.split())
+        vague = any(w in EXPANSIONS or not _pronounceable(w) for w in head.split())
+        text = f"{tail} {head}" if len(head.split()) == 1 else tail if vague else head
+    parts = list(dict.fromkeys(filter(None, map(_spell_words, text.split("/")))))[:2]
+    if len(parts) == 2 and not names_product(parts[1]):
+        parts = [f"{parts[1]} {parts[0]}" if " " not in "".join(parts) else parts[0]]  # "PIZZA/ECONOMY"
+    return " & ".join(parts) or _capitalise(text.split())
 
 
 def _spell_words(text: str) -> str:
-    text = re.sub(r"\bCARB\s+INCL\b", " ", text)
+    text = re.sub(r"\bCARB\s+INCL\b", " ", text).replace("&", " & ")
     words = [w for w in re.split(r"[ ,;*]+|(?<=\D)\.|-(?=\s)|(?<=\s)-", text) if w and w != "-"]
-    kept = [w for w in words if w not in NOISE and _pronounceable(w)]
+    ends = next((i for i, w in enumerate(words) if i and EXCEPTIONS & {*w.split("-")}), len(words))
+    kept = [w for w in words[:ends] if not NOISE & {*w.split("-")} and _pronounceable(w)]
+    if len(kept) > 1 and len(kept[-1]) <= 2 and kept[-1].isalpha() and kept[-1] not in EXPANSIONS:
+        kept.pop()  # stock systems cut titles at a number of characters, often inside a word
     return _capitalise(_drop_repeats([EXPANSIONS.get(w, w) for w in kept]))
 
 
@@ -127,11 +143,15 @@ def _capitalise(words: list[str]) -> str:
 
 
 def _shorter(name: str) -> list[str]:
-    """Shorter true names: without brackets, what stands before a comma or dash, the first half of an "&"."""
+    """Shorter names that stay true: without brackets, then what stands before a comma, a dash or "with".
+
+    Not what stands before "&" or "for" ("Salt & Pepper Mill", "Food for Cats"), and nothing of a name that denies.
+    """
+    if re.search(r"\b(non|no|not|free|without|substitute|imitation)\b", name.lower()):
+        return []
     plain = re.sub(r"\s*[(\[][^)\]]*[)\]]?", "", name).strip()
-    cut = re.split(r",| - | \u2013 | \| |: | with | for ", plain)[0].strip()
-    first = re.split(r" & ", cut)[0].strip()
-    return [plain, cut, first]
+    cut = re.split(r",| - | \u2013 | \| |: | [Ww]ith ", plain)[0].strip()
+    return [plain, cut]
 
 
 def _cjk_names(text: str) -> tuple[str, ...]:

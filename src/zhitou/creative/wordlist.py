@@ -22,26 +22,38 @@ EXPANSIONS = {
     "PNT": "Peanut", "PREM": "Premium", "PREP": "Prepared", "PROTIEN": "Protein", "PWDR": "Powder",
     "PWDRS": "Powders", "REFIGERATED": "Refrigerated", "REFRGRATD": "Refrigerated", "REFRIG": "Refrigerated",
     "REG": "Regular", "SALD": "Salad", "SAUS": "Sausage", "SEAS": "Seasoning", "SFT": "Soft", "SGL": "Single",
-    "SHERBTS": "Sherbets", "SHRED": "Shredded", "SNDWCH": "Sandwich", "SNGL": "Single", "SPECILATY": "Specialty",
-    "SPLY": "Supply", "SPRD": "Spread", "STRWBRY": "Strawberry", "SUPPPLIES": "Supplies", "SWEETNERS": "Sweeteners",
-    "TISS": "Tissue", "TOM": "Tomato", "TORT": "Tortilla", "TRSH": "Trash", "VAN": "Vanilla", "VEG": "Vegetable",
+    "SHERBTS": "Sherbets", "SHRED": "Shredded", "SNDWCH": "Sandwich", "SNGL": "Single",
+    "SPECILATY": "Specialty",
+    "SPLY": "Supply", "SPRD": "Spread", "STRWBRY": "Strawberry", "SUPPPLIES": "Supplies",
+    "SWEETNERS": "Sweeteners",
+    "TISS": "Tissue", "TOM": "Tomato", "TORT": "Tortilla", "TRSH": "Trash", "VAN": "Vanilla",
+    "VEG": "Vegetable",
     "WHL": "Whole", "WHLSM": "Wholesome", "WHT": "Wheat", "WTR": "Water", "SQ": "Squeeze",
 }  # fmt: skip
 
 # Words that describe a stock list and not the product; a title reads better without them.
-NOISE = frozenset(
-    "ALL BULK CAR ET ETC EX EXACT EXCE EXCEPT EXCP INCL INCLUDING IWS LAYER MISC MISCELLANEOUS NON NOT ONLY OTHER"
-    " OTHERS PRIMAL PREPACK RTS SRV SS SV VEND WT EXACT WHITE-ONLY".split()
+_NOISE = (
+    "ALL BULK CAR ET ETC EX EXACT INCL INCLUDING IWS LAYER MISC"
+    " MISCELLANEOUS ONLY OTH OTHER OTHERS PRIMAL PREPACK RTS SRV SS SV VEND WT"
 )
+NOISE = frozenset(_NOISE.split())
+
+# What follows one of these is what the product is not: the name ends before it.
+_EXCEPTIONS = "NOT EXCEPT EXCP EXCE EXCL EXCLUDING"
+EXCEPTIONS = frozenset(_EXCEPTIONS.split())
 
 # Written as they are: abbreviations that people say.
-CAPITALS = frozenset("BBQ TV DVD USB LED LCD HDMI UV SPF XL XXL XXS 4K 5G UHD OLED PC CD GPS RFID".split())
+_CAPITALS = "BBQ TV DVD USB LED LCD HDMI UV SPF XL XXL XXS 4K 5G UHD OLED PC CD GPS RFID"
+CAPITALS = frozenset(_CAPITALS.split())
 
-SMALL = frozenset("a an and at by for from in of on or per the to with without".split())
+_SMALL = "a an and at by for from in of on or per the to with without"
+SMALL = frozenset(_SMALL.split())
 
 UNITS = {
-    "OZ": "oz", "LB": "lb", "LBS": "lb", "CT": "ct", "PK": "pack", "L": "L", "LTR": "L", "LITER": "liter", "LITRE": "litre",
-    "LITERS": "liters", "ML": "ml", "GA": "gal", "GAL": "gal", "PT": "pt", "QT": "qt", "DZ": "dozen", "G": "g",
+    "OZ": "oz", "LB": "lb", "LBS": "lb", "CT": "ct", "PK": "pack", "L": "L", "LTR": "L", "LITER": "liter",
+    "LITRE": "litre",
+    "LITERS": "liters", "ML": "ml", "GA": "gal", "GAL": "gal", "PT": "pt", "QT": "qt", "DZ": "dozen",
+    "G": "g",
     "GM": "g", "KG": "kg", "FT": "ft", "IN": "in", "CM": "cm", "MM": "mm", "GB": "GB", "TB": "TB",
-    "PACK": "pack", "COUNT": "count", "FZ": "fl oz",
+    "PACK": "pack", "COUNT": "count", "FZ": "fl oz", "FL OZ": "fl oz",
 }  # fmt: skip

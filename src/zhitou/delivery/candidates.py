@@ -6,6 +6,8 @@ training and serving cannot differ.
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 
 from zhitou.core.units import SECONDS_PER_DAY
@@ -49,6 +51,12 @@ class InterestBoard:
         self._grow(int(np.max(rows)) + 1)
         self._board[rows] = self._columns(scores)
         self._set[rows] = True
+
+    def fork(self) -> InterestBoard:
+        """The same board, on its own from here; the model is shared."""
+        twin = copy.copy(self)
+        twin._board, twin._set = self._board.copy(), self._set.copy()
+        return twin
 
     def forget(self, row: int) -> None:
         """Make this shopper a stranger."""
@@ -95,6 +103,10 @@ class Candidates:
     def __init__(self, features: OnlineFeatures, board: InterestBoard) -> None:
         self.features, self.board = features, board
         self.names = (*features.names, *INTEREST_FIELDS, *CONTEXT_FIELDS)
+
+    def fork(self) -> Candidates:
+        """The same knowledge, on its own from here."""
+        return Candidates(self.features.fork(), self.board.fork())
 
     def fields(self, rows: np.ndarray, time_s: np.ndarray) -> np.ndarray:
         """float32 [B, K, F]; row -1 is a stranger, about whom only the ad and the hour are known."""

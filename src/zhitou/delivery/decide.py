@@ -7,6 +7,7 @@ the probability after all filters. B = requests, K = ads, S = slots, C = campaig
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -51,7 +52,7 @@ class Desk:
 
     book: AdBook
     candidates: Candidates
-    response: ResponseModel
+    response: ResponseModel | None
     policy: Policy
     creatives: CreativeSource
     ledger: Ledger
@@ -62,6 +63,7 @@ class Desk:
     segments: Mapping[str, frozenset[str]] = field(default_factory=dict)
     in_stock: np.ndarray | None = None
     interest_version: str = "none"
+    log_fields: bool = False
     batches: int = 0
 
     def __post_init__(self) -> None:
@@ -71,6 +73,14 @@ class Desk:
         self._spent_this_hour = np.zeros(len(daily), dtype=np.int64)
         self._hour: int | None = None
         self._approved: dict[tuple[int, int], np.ndarray] = {}
+
+    def fork(self, policy: Policy, response: ResponseModel | None = None) -> Desk:
+        """A desk that knows what this one knows and goes its own way from here; budgets and caps are copied."""
+        shared = (self.book, self.response, self.creatives, self.consent, self.chance, self.clock, self.segments)
+        state = {id(x): x for x in shared} | {id(self.candidates): self.candidates.fork()}
+        twin = copy.deepcopy(self, state)
+        twin.policy, twin.response, twin.log_fields = policy, response or self.response, policy.needs_models
+        return twin
 
     def decide(self, asks: Asks) -> Decisions:
         """Choose ads for B requests of about the same moment, in the order given."""
@@ -87,7 +97,7 @@ class Desk:
         order, propensity = slate(proposal.probabilities, uniforms)
         price = self._price(proposal.score, order, pctr, bid, eligible)
         ids = tuple(stable_id("d", self.config.tenant, str(r)) for r in asks.request_ids)
-        order = self._hold(ids, asks, order, price, pctr)
+        shown = self._hold(ids, asks, order, price, pctr)
         self.batches += 1
         at = np.maximum(order, 0)
         shown_fields = (
@@ -97,7 +107,8 @@ class Desk:
             decision_ids=ids,
             asks=asks,
             rows=rows,
-            ad=order,
+            drawn=order,
+            ad=shown,
             price_micros=np.where(order >= 0, price, 0),
             bid_micros=np.take_along_axis(bid, at, axis=1),
             propensity=np.where(order >= 0, propensity, 0.0),
@@ -116,7 +127,7 @@ class Desk:
             flat_price=self.policy.flat_price,
             reserve_micros=self.config.reserve_micros,
             policy=self.policy.name,
-            response_version=self.response.version,
+            response_version=self.response.version if self.response is not None else "none",
             interest_version=self.interest_version,
             finished_us=self.clock.now_us(),
         )
@@ -125,9 +136,14 @@ class Desk:
         """These ads (bool [B, S]) were on screen: caps and fatigue count them."""
         ads = np.where(seen, decisions.ad, -1)
         self.exposure.add(decisions.rows, ads, decisions.asks.time_us)
-        b, s = np.nonzero((ads >= 0) & (decisions.rows >= 0)[:, None])
+        b, s = np.nonzero(ads >= 0)
         if len(b):
             self._write("impression", decisions.rows[b], ads[b, s], decisions.asks.time_us[b] // MICROSECONDS)
+
+    def seen(self, rows: np.ndarray, ads: np.ndarray, at_us: np.ndarray) -> None:
+        """Single impressions (int [n] each) that were reported after their decision."""
+        self.exposure.add(rows, ads, at_us)
+        self._write("impression", rows, ads, at_us // MICROSECONDS)
 
     def clicked(
         self, keys: list[str], rows: np.ndarray, ads: np.ndarray, prices: np.ndarray, at_us: np.ndarray
@@ -137,9 +153,7 @@ class Desk:
             return np.zeros(0, dtype=np.int64)
         charged = self.ledger.charge(keys, self.book.campaign[ads], prices, int(at_us.max()))
         np.add.at(self._spent_this_hour, self.book.campaign[ads], charged)
-        known = rows >= 0
-        if known.any():
-            self._write("click", rows[known], ads[known], at_us[known] // MICROSECONDS)
+        self._write("click", rows, ads, at_us // MICROSECONDS)
         return charged
 
     def _write(self, kind: str, rows: np.ndarray, ads: np.ndarray, time_s: np.ndarray) -> None:
@@ -192,11 +206,14 @@ class Desk:
         return self._approved[size]
 
     def _predict(self, asks: Asks, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        if not self.policy.needs_models:
-            none = np.zeros((len(asks), len(self.book)))
+        none = np.zeros((len(asks), len(self.book)))
+        if not (self.policy.needs_models or self.log_fields):
             return np.zeros((len(asks), len(self.book), 0), dtype=np.float32), none, none
         # Facts of the second that has begun are past, too: a click counts for the very next decision.
         fields = self.candidates.fields(rows, asks.time_us // MICROSECONDS + 1)
+        if not self.policy.needs_models:
+            return fields, none, none
+        assert self.response is not None, f"policy {self.policy.name} needs a response model"
         return fields, *self.response.predict(fields)
 
     def _bid(self, pcvr: np.ndarray) -> np.ndarray:

@@ -48,10 +48,10 @@ class Reason:
     logits: float
 
 
-def reasons(fields: np.ndarray, stranger: np.ndarray, model: ResponseModel, kind: str) -> list[Reason]:
-    """Reasons for one shown ad, the strongest first.
+def reasons(fields: np.ndarray, strangers: np.ndarray, k: int, model: ResponseModel, kind: str) -> list[Reason]:
+    """Reasons for ad number k, the strongest first.
 
-    fields: float32 [F], as logged. stranger: float32 [F], what the same ad's fields are for someone unknown.
+    fields: float32 [F], as logged. strangers: float32 [K, F], what the ads' fields are for someone unknown.
     kind: the item's category in words.
     """
     names = list(model.fields)
@@ -59,9 +59,11 @@ def reasons(fields: np.ndarray, stranger: np.ndarray, model: ResponseModel, kind
     for group in GROUPS.values():
         changed = fields.copy()
         columns = [names.index(name) for name in group if name in names]
-        changed[columns] = stranger[columns]
+        changed[columns] = strangers[k, columns]
         variants.append(changed)
-    pctr = model.predict(np.asarray(variants, dtype=np.float32))[0]
+    asked = np.repeat(strangers[None], len(variants), axis=0)  # a model may know which column is which ad
+    asked[:, k] = variants
+    pctr = model.predict(asked.astype(np.float32))[0][:, k]
     logits = np.log(pctr / (1 - pctr))
     found = [
         Reason(words.format(kind=kind), float(logits[0] - x)) for words, x in zip(GROUPS, logits[1:], strict=True)
@@ -118,7 +120,7 @@ def for_shopper(
         found: list[Reason] = []
         if personal and model is not None and strangers is not None and model.version == record["models"]["response"]:
             kind = (item.category[-1] if item.category else "such things").lower()
-            found = reasons(np.asarray(slot["fields"], dtype=np.float32), strangers[k], model, kind)[:3]
+            found = reasons(np.asarray(slot["fields"], dtype=np.float32), strangers, k, model, kind)[:3]
         because = "; ".join(r.sentence for r in found)
         sentences.append(
             f"{item.title} is an ad of {campaign.advertiser}. "

@@ -16,7 +16,7 @@ from zhitou.campaign.adbook import AdBook
 from zhitou.campaign.campaign import CHANNELS
 from zhitou.core.errors import SchemaError
 from zhitou.strategy.auction import clear
-from zhitou.strategy.eligibility import REASONS
+from zhitou.strategy.eligibility import CODE, REASONS
 from zhitou.strategy.exploration import slate
 
 VERSION = 1
@@ -46,14 +46,16 @@ class Asks:
 class Decisions:
     """What was decided for B requests with K candidates and S slots, and everything it followed from.
 
-    ad, price_micros, bid_micros, propensity, pctr, pcvr: [B, S] of the shown ads (ad -1 = slot left empty; the
-    price is per click). fields: float32 [B, S, F], as the response model read them. reason: uint8 [B, K] code in
+    drawn: int32 [B, S], the slate; ad: the same without the slots whose money the ledger refused to set aside (-1 =
+    left empty). price_micros (per click), bid_micros, propensity, pctr, pcvr: [B, S] of the slate's ads.
+    fields: float32 [B, S, F], as the response model read them. reason: uint8 [B, K] code in
     strategy.eligibility.REASONS, 0 for candidates that stayed. candidate_*: [B, K]. uniforms: float64 [B, S].
     """
 
     decision_ids: tuple[str, ...]
     asks: Asks
     rows: np.ndarray
+    drawn: np.ndarray
     ad: np.ndarray
     price_micros: np.ndarray
     bid_micros: np.ndarray
@@ -115,9 +117,12 @@ def receipt(decisions: Decisions, number: int, book: AdBook, creative_ids: list[
 
 def _candidates(d: Decisions, b: int, book: AdBook) -> dict[str, Any]:
     """All K ads as columns: shorter and faster than K objects."""
+    reason = d.reason[b].copy()
+    reason[reason == 0] = CODE["outbid"]
+    reason[d.drawn[b][d.drawn[b] >= 0]] = 0
     return {
         "ad_id": list(book.ad_ids),
-        "reason": [REASONS[code].name for code in d.reason[b]],
+        "reason": [REASONS[code].name for code in reason],
         "pctr": d.candidate_pctr[b].tolist(),
         "pcvr": d.candidate_pcvr[b].tolist(),
         "bid_micros": d.candidate_bid_micros[b].tolist(),
@@ -130,7 +135,9 @@ def _candidates(d: Decisions, b: int, book: AdBook) -> dict[str, Any]:
 def _slot(d: Decisions, b: int, slot: int, book: AdBook, creative_id: str | None) -> dict[str, Any]:
     ad = int(d.ad[b, slot])
     if ad < 0:
-        return {"slot": slot, "ad_id": None}
+        drawn = int(d.drawn[b, slot])
+        refused = {"refused": "budget", "drawn_ad_id": book.ad_ids[drawn]} if drawn >= 0 else {}
+        return {"slot": slot, "ad_id": None, **refused}
     campaign = book.campaigns[book.campaign[ad]]
     return {
         "slot": slot,
@@ -167,13 +174,14 @@ def from_bytes(data: bytes) -> dict[str, Any]:
 
 
 def replay(record: dict[str, Any]) -> list[dict[str, Any]]:
-    """The slots that follow from the recorded candidates and uniforms: ad, propensity and price of each.
+    """The slate that follows from the recorded candidates and uniforms: ad, propensity and price of each slot.
 
-    Computed with the same functions that decided. What comes back must equal `record["slots"]` to the last bit;
-    a difference means that the record was altered or that the rules have changed since.
+    Computed with the same functions that decided; what comes back must equal the record's slots to the last bit
+    (a slot whose budget was refused says so, with the ad that was drawn). A difference means that the record was
+    altered or that the rules have changed since.
     """
     columns, auction = record["candidates"], record["auction"]
-    eligible = np.asarray([[name == REASONS[0].name for name in columns["reason"]]])
+    eligible = np.asarray([[name in (REASONS[0].name, "outbid") for name in columns["reason"]]])
     probability = np.asarray([columns["probability"]], dtype=np.float64)
     order, propensity = slate(probability, np.asarray([auction["uniforms"]], dtype=np.float64))
     bid = np.asarray([columns["bid_micros"]], dtype=np.int64)
@@ -183,14 +191,25 @@ def replay(record: dict[str, Any]) -> list[dict[str, Any]]:
         score = np.asarray([columns["score"]], dtype=np.float64)
         pctr = np.asarray([columns["pctr"]], dtype=np.float64)
         price = clear(score, order, pctr, bid, eligible, int(auction["reserve_micros"]))
-    return [
-        {"slot": slot, "ad_id": None}
-        if ad < 0
-        else {
-            "slot": slot,
-            "ad_id": columns["ad_id"][ad],
-            "propensity": float(propensity[0, slot]),
-            "price_micros_per_click": int(price[0, slot]),
-        }
-        for slot, ad in enumerate(order[0])
-    ]
+    slots = []
+    for slot, ad in enumerate(order[0]):
+        recorded = record["slots"][slot]
+        found: dict[str, Any] = {"slot": slot, "ad_id": None}
+        if ad >= 0 and recorded.get("refused"):
+            found |= {"refused": recorded["refused"], "drawn_ad_id": columns["ad_id"][ad]}
+        elif ad >= 0:
+            found |= {
+                "ad_id": columns["ad_id"][ad],
+                "propensity": float(propensity[0, slot]),
+                "price_micros_per_click": int(price[0, slot]),
+            }
+        slots.append(found)
+    return slots
+
+
+def matches(record: dict[str, Any]) -> bool:
+    """Whether `replay` gives what was recorded, to the last bit."""
+    return all(
+        all(slot.get(name) == value for name, value in found.items())
+        for found, slot in zip(replay(record), record["slots"], strict=True)
+    )

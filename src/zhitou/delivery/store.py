@@ -32,6 +32,7 @@ from zhitou.events.schema import Event
 
 PAGE_ROWS = 10_000
 COMMIT_ROWS_MAX = 20_000  # rows in one transaction: bounds how long a caller can wait for its neighbours
+LOOKUP_MAX = 1_000  # ids in one query; SQLite bounds the variables of a statement
 LAYOUT = 1  # PRAGMA user_version of the file
 OCCURRED_US, RECEIVED_US = "occurred_us", "received_us"
 
@@ -123,13 +124,21 @@ class SqliteStore:
             found = connection.execute(wanted).scalar_one_or_none()
         return None if found is None else bytes(found)
 
+    def known_events(self, tenant: str, event_ids: list[str]) -> set[str]:
+        """Which of these ids this tenant's events have already."""
+        known: set[str] = set()
+        with self._engine.connect() as connection:
+            for start in range(0, len(event_ids), LOOKUP_MAX):
+                some = event_ids[start : start + LOOKUP_MAX]
+                wanted = sa.select(_EVENTS.c.event_id).where(_EVENTS.c.tenant == tenant, _EVENTS.c.event_id.in_(some))
+                known.update(connection.execute(wanted).scalars())
+        return known
+
     def events(self, tenant: str, subject: str | None = None) -> list[Event]:
         """All events in order of (occurred_us, event_id). For a whole tenant, `pages` keeps memory small."""
         return [event for page in self.pages(tenant, subject) for event in page]
 
-    def pages(
-        self, tenant: str, subject: str | None = None, rows_max: int = PAGE_ROWS
-    ) -> Iterator[list[Event]]:
+    def pages(self, tenant: str, subject: str | None = None, rows_max: int = PAGE_ROWS) -> Iterator[list[Event]]:
         """The same events, at most `rows_max` at a time."""
         after: Place | None = None
         while page := self.events_page(tenant, subject, after=after, rows_max=rows_max):
@@ -225,9 +234,7 @@ class MemoryStore:
                 if key not in self._events:
                     self._events[key] = event
                     place = (event.occurred_us, event.event_id)
-                    bisect.insort(
-                        self._order.setdefault(event.tenant, []), (place, event), key=lambda pair: pair[0]
-                    )
+                    bisect.insort(self._order.setdefault(event.tenant, []), (place, event), key=lambda pair: pair[0])
                     new += 1
         return new
 
@@ -241,14 +248,16 @@ class MemoryStore:
         """The receipt, None if unknown."""
         return self._decisions.get(decision_id)
 
+    def known_events(self, tenant: str, event_ids: list[str]) -> set[str]:
+        """Which of these ids this tenant's events have already."""
+        return {event_id for event_id in event_ids if (tenant, event_id) in self._events}
+
     def events(self, tenant: str, subject: str | None = None) -> list[Event]:
         """All events in order of (occurred_us, event_id)."""
         with self._lock:
             return [e for _, e in self._order.get(tenant, []) if subject in (None, e.subject)]
 
-    def pages(
-        self, tenant: str, subject: str | None = None, rows_max: int = PAGE_ROWS
-    ) -> Iterator[list[Event]]:
+    def pages(self, tenant: str, subject: str | None = None, rows_max: int = PAGE_ROWS) -> Iterator[list[Event]]:
         """The same events, at most `rows_max` at a time."""
         found = self.events(tenant, subject)
         for start in range(0, len(found), rows_max):
@@ -265,9 +274,7 @@ class MemoryStore:
         """The first `rows_max` events behind the place `after`; an empty list is the end."""
         assert rows_max > 0, "a page holds at least one row"
         found = self.events(tenant, subject)
-        start = (
-            0 if after is None else bisect.bisect_right([(e.occurred_us, e.event_id) for e in found], after)
-        )
+        start = 0 if after is None else bisect.bisect_right([(e.occurred_us, e.event_id) for e in found], after)
         return found[start : start + rows_max]
 
     def close(self) -> None:
@@ -281,9 +288,7 @@ def _own(path: Path) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(lock)
-        raise ConfigError(
-            f"the store {path} is open for writing elsewhere; stop the other server first"
-        ) from None
+        raise ConfigError(f"the store {path} is open for writing elsewhere; stop the other server first") from None
     return lock
 
 
@@ -310,15 +315,11 @@ def _prepare(engine: sa.Engine, path: Path) -> None:
         with engine.begin() as connection:
             layout = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
             if layout not in (0, LAYOUT):
-                raise SourceError(
-                    f"{path} has store layout {layout}, this version reads {LAYOUT}; update zhitou"
-                )
+                raise SourceError(f"{path} has store layout {layout}, this version reads {LAYOUT}; update zhitou")
             _TABLES.create_all(connection)
             connection.exec_driver_sql(f"PRAGMA user_version={LAYOUT}")
     except sa.exc.DatabaseError as error:
-        raise SourceError(
-            f"{path} is not a store ({error.orig}); move it away or name another file"
-        ) from None
+        raise SourceError(f"{path} is not a store ({error.orig}); move it away or name another file") from None
 
 
 def _commit(connection: sa.Connection, batch: list[_Write]) -> None:

@@ -5,6 +5,7 @@ Scale mistakes pass straight into bids: a model that predicts 10 % too much bids
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -42,8 +43,8 @@ class GroupRatio:
 def calibration_ratio(labels: np.ndarray, probabilities: np.ndarray, level: float = LEVEL) -> Estimate:
     """Sum of predictions over the number of positives; 1 is right, 1.1 predicts 10 % too much.
 
-    The interval treats the number of positives as a Poisson count (Garwood's exact limits): rare events, few rows.
-    Without positives the ratio is infinite, and its lower limit still tells how much too high the model may be.
+    The interval treats the number of positives as a Poisson count (Garwood's exact limits): rare events, few
+    rows. Without positives the ratio is infinite, and its lower limit still tells how far too high it may be.
     """
     predicted = float(np.asarray(probabilities, dtype=np.float64).sum())
     positives = int(np.asarray(labels, dtype=bool).sum())
@@ -68,7 +69,7 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = 10) -
     p, y, edges = _binned(labels, probabilities, bins)
     return tuple(
         Bin(b - a, float(p[a:b].mean()), rate_interval(int(y[a:b].sum()), b - a))
-        for a, b in zip(edges[:-1], edges[1:], strict=True)
+        for a, b in itertools.pairwise(edges)
     )
 
 
@@ -90,7 +91,7 @@ def calibration_error_by_chance(
     draws: int = 50,
     level: float = LEVEL,
 ) -> Estimate:
-    """The calibration error that a perfectly calibrated model of these predictions would show: mean and quantiles."""
+    """The error that a perfectly calibrated model of these predictions would show: mean and quantiles."""
     p, _, edges = _binned(np.zeros(len(probabilities), dtype=bool), probabilities, bins)
     if not len(p):
         return Estimate(math.nan, 0.0, 1.0, level)
@@ -115,7 +116,7 @@ def group_ratios(groups: np.ndarray, labels: np.ndarray, probabilities: np.ndarr
 
 
 def fit_for_bidding(ratio: Estimate, groups: tuple[GroupRatio, ...] = ()) -> bool:
-    """Whether predictions may be used as money: the whole within RATIO_WITHIN, judged groups in FIELD_RATIO_WITHIN."""
+    """Whether predictions may be used as money: the whole in RATIO_WITHIN, judged groups in FIELD_RATIO_WITHIN."""
     low, high = FIELD_RATIO_WITHIN
     whole = RATIO_WITHIN[0] <= ratio.value <= RATIO_WITHIN[1]
     return whole and all(low <= group.ratio.value <= high for group in groups if group.judged)

@@ -1,7 +1,7 @@
 """How good probabilities of a yes or no are. R = rows.
 
-Accuracy is never shown alone: at 1 % clicks "never" is right 99 % of the time. A conversion takes days, so a figure
-that counts the ones still to come as "no" carries `ignoring_delay` in its name.
+Accuracy is never shown alone: at 1 % clicks "never" is right 99 % of the time. A conversion takes days, so a
+figure that counts the ones still to come as "no" carries `ignoring_delay` in its name.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def entropy(rate: float) -> float:
 def normalised_entropy(labels: np.ndarray, probabilities: np.ndarray, level: float = LEVEL) -> Estimate:
     """Log loss over the entropy of the rows' own base rate: below 1 beats the best constant, 0 is an oracle.
 
-    The interval is the delta method over rows, the base rate counted as uncertain too. NaN if all labels agree.
+    The interval is the delta method over rows, the base rate uncertain too. NaN if all labels agree.
     """
     y = np.asarray(labels, dtype=np.float64)
     rate = float(y.mean()) if len(y) else math.nan
@@ -62,7 +62,7 @@ def normalised_entropy(labels: np.ndarray, probabilities: np.ndarray, level: flo
 
 
 def auc(labels: np.ndarray, scores: np.ndarray, level: float = LEVEL) -> Estimate:
-    """The probability that a yes scores above a no, a tie counting half; interval after DeLong. NaN for one class."""
+    """The probability that a yes scores above a no, a tie counting half; DeLong's interval. NaN for one class."""
     yes = np.asarray(labels, dtype=bool)
     m, n = int(yes.sum()), int((~yes).sum())
     if not m or not n:
@@ -89,7 +89,7 @@ def accuracy(labels: np.ndarray, probabilities: np.ndarray) -> Accuracy:
 
 
 def matured_conversion_rate(clicked: np.ndarray, converted: np.ndarray, mature: np.ndarray) -> Estimate:
-    """Conversions per click among clicks whose conversion window has passed, Wilson's interval; NaN without any."""
+    """Conversions per click among clicks whose window has passed, with Wilson's interval; NaN without any."""
     kept = np.asarray(clicked, dtype=bool) & np.asarray(mature, dtype=bool)
     return rate_interval(int(np.asarray(converted, dtype=bool)[kept].sum()), int(kept.sum()))
 

@@ -1,7 +1,7 @@
-"""Experiments: means and ratios with their uncertainty, lifts, peeking-proof intervals, and the three verdicts.
+"""Experiments: means and ratios with their uncertainty, lifts, intervals that survive peeking, three verdicts.
 
-A statistic is a frozen dataclass of sufficient sums: shards, days and streams merge exactly with `+`. What cannot
-be known yet (one row has no variance) is NaN, an interval of everything, and so the verdict "inconclusive".
+A statistic is a frozen dataclass of sufficient sums: shards, days and streams merge exactly with `+`. What
+cannot be known yet (one row has no variance) is NaN, an interval of everything, the verdict "inconclusive".
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Moments:
 
     @property
     def variance(self) -> float:
-        """Unbiased sample variance, NaN for fewer than two rows (never zero: one row says nothing of spread)."""
+        """Unbiased sample variance, NaN below two rows (never zero: one row says nothing of spread)."""
         if self.n < 2:
             return math.nan
         return max(self.squares - self.total**2 / self.n, 0.0) / (self.n - 1)
@@ -100,7 +100,7 @@ class Moments:
 class RatioMoments:
     """Sums of a numerator and a denominator per unit: clicks per impression with the shopper as unit.
 
-    The rows of one shopper hang together, so the variance comes from shoppers (delta method), not from impressions.
+    The rows of one shopper hang together, so the variance comes from shoppers (delta method), not impressions.
     """
 
     n: int
@@ -147,12 +147,12 @@ class RatioMoments:
 
 
 def relative_lift(treatment: Statistic, control: Statistic, level: float = LEVEL) -> Estimate:
-    """treatment / control - 1, its interval built on the log of the ratio (dividing two intervals is wrong)."""
+    """treatment / control - 1, its interval built on the log of the ratio; dividing two intervals is wrong."""
     return _lift(treatment, control, _z(level), level)
 
 
 def anytime_lift(treatment: Statistic, control: Statistic, tuned_n: int, level: float = LEVEL) -> Estimate:
-    """The lift by a confidence sequence: right at every look at once, so one may peek and stop when one likes.
+    """The lift by a confidence sequence: right at all looks at once, so one may peek and stop as one likes.
 
     `tuned_n`: units of both arms together at which the sequence is narrowest; state it before looking.
     """
@@ -161,11 +161,11 @@ def anytime_lift(treatment: Statistic, control: Statistic, tuned_n: int, level: 
 
 
 def sequence_half_width(n: int, deviation: float, tuned_n: int, level: float = LEVEL) -> float:
-    """Half width, after n rows of standard deviation `deviation`, of an asymptotic confidence sequence of their mean.
+    """Half width of an asymptotic confidence sequence of a mean, after n rows of standard deviation `deviation`.
 
-    s · sqrt(2 (n rho² + 1) / (n² rho²) · log(sqrt(n rho² + 1) / alpha)), rho² = (-2 log a + log(1 - 2 log a)) / tuned_n
-    (Waudby-Smith, Arbour, Sinha, Kennedy, Ramdas: Time-uniform central limit theory; rho minimises the width at
-    tuned_n, with a = alpha = 1 - level).
+    s · sqrt(2 (n rho² + 1) / (n² rho²) · log(sqrt(n rho² + 1) / alpha)), with s the deviation, alpha = 1 - level
+    and rho² = (-2 log alpha + log(1 - 2 log alpha)) / tuned_n, which makes it narrowest at tuned_n
+    (Waudby-Smith, Arbour, Sinha, Kennedy, Ramdas: Time-uniform central limit theory).
     """
     alpha = 1 - level
     if n < 1:
@@ -201,10 +201,10 @@ def paired_difference(
 def paired_lift(
     treatment: np.ndarray | list[float], control: np.ndarray | list[float], level: float = LEVEL
 ) -> Estimate:
-    """mean(treatment) / mean(control) - 1 over pairs, with Fieller's interval: every ratio r for which the mean of
-    treatment - r · control is not different from zero by Student's t. Pairs with a zero are welcome.
+    """mean(treatment) / mean(control) - 1 over pairs, with Fieller's interval. Pairs with a zero are welcome.
 
-    Where the control's mean is not itself clearly above zero, the interval is everything.
+    The interval holds every ratio r for which the mean of treatment - r · control is not different from zero by
+    Student's t. Where the control's mean is not itself clearly above zero, it is everything.
     """
     y, x = np.asarray(treatment, dtype=np.float64), np.asarray(control, dtype=np.float64)
     n = len(y)
@@ -278,7 +278,7 @@ def _z(level: float) -> float:
 
 
 def _lift(treatment: Statistic, control: Statistic, reach: float, level: float) -> Estimate:
-    """exp(log ratio ± reach standard errors) - 1; everything where a mean is not above zero or has no error yet."""
+    """exp(log ratio ± reach errors) - 1; everything where a mean is not above zero or has no error yet."""
     top, bottom = treatment.mean, control.mean
     value = top / bottom - 1 if bottom else math.nan
     if not (top > 0 and bottom > 0):

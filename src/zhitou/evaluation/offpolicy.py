@@ -1,7 +1,7 @@
-"""What another policy would have earned, from logs that keep each decision's propensity. R = logged decisions.
+"""What another policy would have earned, from logs that keep each decision's propensity. R = rows.
 
-A weight is target probability over logged probability of the action that was taken. Where the log knows too little
-of what the other policy would do, the answer is "not estimable" and why, never a number with a wide interval.
+A weight is target probability over logged probability of the action that was taken. Where the log knows too
+little of what the other policy would do, the answer is "not estimable" and why, never a wide interval.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Overlap:
     """How well the log covers the target policy.
 
     ess: effective sample size, (sum w)² / sum w². largest_share: the largest weight over the sum of weights.
-    mean_weight: 1 up to chance if the logged propensities are true; mean_weight_sound: within 3 standard errors of 1.
+    mean_weight: 1 up to chance if the logged propensities are true; mean_weight_sound: within 3 errors of 1.
     """
 
     rows: int
@@ -39,13 +39,14 @@ class Overlap:
         if not self.ess >= ESS_LEAST:
             return f"{NOT_ESTIMABLE}: effective sample size {self.ess:,.0f} is below {ESS_LEAST:,}"
         if not self.largest_share <= WEIGHT_SHARE_MOST:
-            return f"{NOT_ESTIMABLE}: one row holds {self.largest_share:.1%} of all weight, above {WEIGHT_SHARE_MOST:.0%}"
+            share = f"{self.largest_share:.1%} of all weight, above {WEIGHT_SHARE_MOST:.0%}"
+            return f"{NOT_ESTIMABLE}: one row holds {share}"
         return None
 
 
 @dataclass(frozen=True)
 class PolicyValue:
-    """The mean reward per decision that the target policy would have had; `estimate` is None if `refusal` is not."""
+    """The mean reward per decision that the target policy would have had; None where `refusal` says why not."""
 
     method: str
     estimate: Estimate | None
@@ -54,12 +55,12 @@ class PolicyValue:
 
 
 def importance_weights(target: np.ndarray, propensity: np.ndarray) -> np.ndarray:
-    """float64 [R]: target / propensity. Refused: propensities outside (0, 1], target outside [0, 1] (SchemaError)."""
+    """float64 [R]: target / propensity. Refused (SchemaError): propensities outside (0, 1], target outside [0, 1]."""
     t, p = np.asarray(target, dtype=np.float64), np.asarray(propensity, dtype=np.float64)
     if bad := int((~((p > 0) & (p <= 1))).sum()):
-        raise SchemaError(f"expected logged propensities in (0, 1], got {bad:,} outside; log them after all filters")
+        raise SchemaError(f"expected propensities in (0, 1], got {bad:,} outside; log them after all filters")
     if bad := int((~((t >= 0) & (t <= 1))).sum()):
-        raise SchemaError(f"expected target probabilities in [0, 1], got {bad:,} outside; give the chance of the logged action")
+        raise SchemaError(f"expected targets in [0, 1], got {bad:,} outside; give the logged action's chance")
     return t / p
 
 
@@ -71,11 +72,14 @@ def overlap(weights: np.ndarray) -> Overlap:
         return Overlap(len(w), 0.0, math.nan, 0.0 if len(w) else math.nan, False)
     error = float(w.std(ddof=1)) / math.sqrt(len(w)) if len(w) > 1 else math.inf
     mean = total / len(w)
-    return Overlap(len(w), total**2 / squares, float(w.max()) / total, mean, abs(mean - 1) <= 3 * error + 1e-12)
+    sound = abs(mean - 1) <= 3 * error + 1e-12
+    return Overlap(len(w), total**2 / squares, float(w.max()) / total, mean, sound)
 
 
-def ips(reward: np.ndarray, weights: np.ndarray, level: float = LEVEL, unit: np.ndarray | None = None) -> PolicyValue:
-    """Inverse propensity score: mean of w · r (Horvitz and Thompson). Unbiased; its spread grows with the weights.
+def ips(
+    reward: np.ndarray, weights: np.ndarray, level: float = LEVEL, unit: np.ndarray | None = None
+) -> PolicyValue:
+    """Inverse propensity score: mean of w · r (Horvitz and Thompson). Unbiased; spreads with the weights.
 
     `unit` (int or str [R], the shopper) makes the interval count shoppers instead of decisions.
     """
@@ -83,8 +87,10 @@ def ips(reward: np.ndarray, weights: np.ndarray, level: float = LEVEL, unit: np.
     return _value("ips", terms, float(terms.mean()) if len(terms) else math.nan, weights, level, unit)
 
 
-def snips(reward: np.ndarray, weights: np.ndarray, level: float = LEVEL, unit: np.ndarray | None = None) -> PolicyValue:
-    """Self-normalised IPS: sum of w · r over sum of w (Swaminathan and Joachims). Small bias, far less spread."""
+def snips(
+    reward: np.ndarray, weights: np.ndarray, level: float = LEVEL, unit: np.ndarray | None = None
+) -> PolicyValue:
+    """Self-normalised IPS: sum of w · r over sum of w (Swaminathan and Joachims). Small bias, less spread."""
     r, w = np.asarray(reward, dtype=np.float64), np.asarray(weights, dtype=np.float64)
     value = float(w @ r) / float(w.sum()) if w.sum() else math.nan
     return _value("snips", w / w.mean() * (r - value) + value if w.sum() else w, value, weights, level, unit)
@@ -98,9 +104,9 @@ def doubly_robust(
     level: float = LEVEL,
     unit: np.ndarray | None = None,
 ) -> PolicyValue:
-    """Mean of q_target + w · (r - q_logged) (Dudik, Langford, Li): right if the weights or the model q are right.
+    """Mean of q_target + w · (r - q_logged) (Dudik, Langford, Li): right if the weights or the model q are.
 
-    expected_logged [R]: q of the action taken; expected_target [R]: q averaged over the target policy's actions.
+    expected_logged [R]: q of the action taken; expected_target [R]: q averaged over the target's actions.
     q must come from rows before these, or the interval is too narrow.
     """
     terms = expected_target + weights * (np.asarray(reward, dtype=np.float64) - expected_logged)
@@ -110,14 +116,13 @@ def doubly_robust(
 def _value(
     method: str, terms: np.ndarray, value: float, weights: np.ndarray, level: float, unit: np.ndarray | None
 ) -> PolicyValue:
-    """The value with a normal interval over units of `terms` [R], whose mean it is; refused where overlap forbids."""
+    """The value with a normal interval over units of `terms` [R]; refused where overlap forbids."""
     cover = overlap(weights)
     if cover.refusal:
         return PolicyValue(method, None, cover, cover.refusal)
-    centred = terms - value
+    centred: np.ndarray = terms - value
     if unit is not None:
-        codes = np.unique(unit, return_inverse=True)[1]
-        centred = np.bincount(codes, centred)
+        centred = np.bincount(np.unique(unit, return_inverse=True)[1], centred)
     n = len(centred)
     error = math.sqrt(n / (n - 1) * float(centred @ centred)) / len(terms) if n > 1 else math.nan
     return PolicyValue(method, Estimate.normal(value, error, level), cover, None)

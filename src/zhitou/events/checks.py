@@ -144,7 +144,9 @@ def share_check(
 def _accounted(census: Census) -> Check:
     kept, twice, held = census.with_fate(CLEAN), census.with_fate(DUPLICATE), sum(census.quarantined.values())
     sentence = f"{census.total:,} rows = {kept:,} clean + {twice:,} duplicates + {held:,} quarantined"
-    return Check("every row is accounted for", kept + twice + held == census.total, census.total, census.total, sentence)
+    return Check(
+        "every row is accounted for", kept + twice + held == census.total, census.total, census.total, sentence
+    )
 
 
 def _fate_in_words(fate: str) -> str:
@@ -164,5 +166,3 @@ def check(raw: RawBehaviour, config: PrepareConfig | None = None, clock_us: int 
 def _numbered(raw_ids: list[str]) -> list[str]:
     """Names for one look at the data: nothing is written, so nothing needs a key."""
     return [f"subject {number}" for number in range(len(raw_ids))]
-
-

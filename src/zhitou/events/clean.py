@@ -16,17 +16,18 @@ import pyarrow as pa
 from zhitou.core import columns as c
 from zhitou.core.errors import ConfigError, SchemaError
 from zhitou.core.units import MICROSECONDS, SECONDS_PER_DAY
-from zhitou.events.engine import MEMORY_MB, THREADS, epoch_us, json_type, json_valid, stored
+from zhitou.events.engine import MEMORY_MB, THREADS, count_of, epoch_us, json_type, json_valid, stored
 from zhitou.events.schema import BEHAVIOUR, KINDS
 from zhitou.events.sources.raw import RAW_SUBJECT, REFUSED, RawBehaviour
 from zhitou.privacy.consent import ConsentChange
 
+END_OF_TIME_US = 4_102_444_800_000_000  # 2100-01-01: no later time is believed where no clock is given
 DAY_US = SECONDS_PER_DAY * MICROSECONDS
 TWICE = "twice"  # bool: another row says the same and came earlier
 SKEWED = "skewed"  # bool: occurred after it was received, by less than a day
 
 # kinds that are about one item, about goods that were paid, and about money that moved
-OF_AN_ITEM = ("view", "add_to_cart", "remove_from_cart", "purchase", "favourite", "click", "impression", "refund")
+OF_AN_ITEM = ("view", "add_to_cart", "remove_from_cart", "purchase", "favourite", "refund")
 OF_GOODS = ("purchase", "refund", "add_to_cart", "remove_from_cart")
 OF_MONEY = ("purchase", "refund")
 
@@ -95,7 +96,11 @@ class PrepareConfig:
 
 
 def judge(
-    raw: RawBehaviour, tenant: str, name: Callable[[list[str]], list[str]], config: PrepareConfig, clock_us: int | None
+    raw: RawBehaviour,
+    tenant: str,
+    name: Callable[[list[str]], list[str]],
+    config: PrepareConfig,
+    clock_us: int | None,
 ) -> ir.Table:
     """Every row of the source, judged: a table on the engine with `reason` (null = fit) and TWICE.
 
@@ -115,7 +120,7 @@ def _named(raw: RawBehaviour, name: Callable[[list[str]], list[str]]) -> ir.Tabl
     seen = raw.events.select(RAW_SUBJECT).distinct().to_pyarrow()[RAW_SUBJECT].drop_null().to_pylist()
     table = pa.table({RAW_SUBJECT: pa.array(seen, pa.string()), c.SUBJECT: pa.array(name(seen), pa.string())})
     names = stored(raw.engine, "subject_names", table)
-    return raw.events.drop(c.RAW).left_join(names, RAW_SUBJECT).drop(RAW_SUBJECT, f"{RAW_SUBJECT}_right")
+    return raw.events.left_join(names, RAW_SUBJECT).drop(RAW_SUBJECT, f"{RAW_SUBJECT}_right")
 
 
 def _timed(rows: ir.Table) -> ir.Table:
@@ -161,7 +166,7 @@ def faults(raw: RawBehaviour, rows: ir.Table, clock_us: int | None) -> dict[str,
 def _latest_us(rows: ir.Table, clock_us: int | None) -> ir.IntegerValue:
     """A day after arrival, and never more than a day after now."""
     arrival = epoch_us(rows[c.RECEIVED_AT]) + DAY_US
-    return arrival if clock_us is None else ibis.least(arrival, ibis.literal(clock_us + DAY_US))
+    return ibis.least(arrival, ibis.literal(END_OF_TIME_US if clock_us is None else clock_us + DAY_US))
 
 
 def _bad_context(context: ir.StringValue) -> ir.BooleanValue:
@@ -192,11 +197,12 @@ def _reason(raw: RawBehaviour, rows: ir.Table, clock_us: int | None) -> ir.Strin
 
 def _with_twice(raw: RawBehaviour, rows: ir.Table) -> ir.Table:
     """TWICE: same event id as an earlier row. What the source could not read is never called a duplicate."""
-    read = rows.filter(rows[REFUSED].isnull())
+    legible = rows[REFUSED].isnull() | (rows[REFUSED] == SERVICE_LINE)
+    read = rows.filter(legible)
     counted = read.group_by(c.EVENT_ID).agg(times=read.count(), first=read[c.SOURCE_ROW].min())
-    again = stored(raw.engine, "said_twice", counted.filter(counted.times > 1))
-    joined = rows.left_join(again, c.EVENT_ID).drop("times", f"{c.EVENT_ID}_right")
-    later = (joined[c.SOURCE_ROW] != joined["first"]) & joined[REFUSED].isnull()
+    again = stored(raw.engine, "said_twice", counted.filter(counted.times > 1).drop("times"))
+    joined = rows.left_join(again, c.EVENT_ID).drop(f"{c.EVENT_ID}_right")
+    later = (joined[REFUSED].isnull() | (joined[REFUSED] == SERVICE_LINE)) & (joined[c.SOURCE_ROW] != joined["first"])
     return joined.mutate(**{TWICE: later.fill_null(False)}).drop("first")
 
 
@@ -219,7 +225,7 @@ def _with_robots(raw: RawBehaviour, rows: ir.Table, config: PrepareConfig) -> ir
     robots = ibis.union(*caught)
     robots = robots.group_by(c.SUBJECT).agg(rank=robots["rank"].min())
     robots = stored(raw.engine, "robots", robots)
-    if not robots.count().execute():
+    if not count_of(robots.count()):
         return rows
     joined = rows.left_join(robots, c.SUBJECT).drop(f"{c.SUBJECT}_right")
     why = ibis.cases(
@@ -278,5 +284,3 @@ def winsorised(events: ir.Table, limits: ir.Table) -> ir.Table:
     )
     kept = moved.drop(c.PRICE_MICROS, c.QUANTITY, "price_low", "price_high", "pieces_high")
     return kept.rename({c.PRICE_MICROS: "new_price", c.QUANTITY: "new_pieces"})
-
-

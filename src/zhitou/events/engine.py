@@ -5,7 +5,11 @@ The few functions that Ibis has no word for are declared here by the engine's ow
 
 from __future__ import annotations
 
+import json
 import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import ibis
@@ -31,14 +35,40 @@ def stored(engine: Backend, name: str, table: ir.Table | pa.Table) -> ir.Table:
     expression = ibis.memtable(table) if isinstance(table, pa.Table) else table
     # Ibis 12 writes a DROP without its table's name for overwrite=True, so the old table goes in plain SQL
     engine.raw_sql(f'DROP TABLE IF EXISTS temp.main."{name}"')
-    return engine.create_table(name, expression, temp=True)
+    with _quiet():
+        return engine.create_table(name, expression, temp=True)
+
+
+def count_of(value: ir.IntegerScalar) -> int:
+    """A count as a whole number; 0 where there was nothing to count."""
+    return int(value.to_pyarrow().as_py() or 0)
+
+
+def kept(engine: Backend, name: str) -> ir.Table:
+    """The temporary table of this name."""
+    with _quiet():
+        return engine.table(name, database=("temp", "main"))
+
+
+def parquet(engine: Backend, path: Path, name: str) -> ir.Table:
+    """The rows of a Parquet file, read when they are needed."""
+    with _quiet():
+        return engine.read_parquet(path, table_name=name)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    # Ibis 12 asks for a table's columns by a method that DuckDB 2 announces to remove
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="fetch_arrow_table", category=DeprecationWarning)
+        yield
 
 
 def batches(engine: Backend, table: ir.Table, rows: int) -> pa.RecordBatchReader:
     """The rows of `table` in order, about `rows` at a time, so that no result needs to fit into memory."""
     # Ibis 12 asks the connection for a method that DuckDB 2 no longer has, so the compiled query runs here
-    cursor = engine.raw_sql(engine.compile(table))
-    read = getattr(cursor, "to_arrow_reader", None) or cursor.fetch_record_batch
+    relation = engine.con.sql(engine.compile(table))
+    read = getattr(relation, "to_arrow_reader", None) or relation.fetch_arrow_reader  # DuckDB 1 says it so
     return read(rows)
 
 
@@ -88,14 +118,11 @@ def json_quote(text):  # type: ignore[no-untyped-def]
 
 
 def json_object(**fields: ir.Value) -> ir.StringValue:
-    """A JSON object of these columns; numbers stay numbers, what is null is left out, `{}` if all are.
-
-    The keys are written by us, never by the sender.
-    """
+    """A JSON object of these columns; numbers stay numbers, what is null is left out, `{}` if all are."""
     parts: list[ir.Value] = []
     for key, value in fields.items():
         text = json_quote(value) if value.type().is_string() else value.cast("string")
-        parts.append((ibis.literal(f',"{key}":') + text).fill_null(""))
+        parts.append((ibis.literal("," + json.dumps(key) + ":") + text).fill_null(""))
     joined = parts[0]
     for part in parts[1:]:
         joined = joined + part

@@ -86,6 +86,35 @@ class Histories:
             self.quantity[take],
         )
 
+    def extended(
+        self,
+        owner: np.ndarray,
+        item: np.ndarray,
+        action: np.ndarray,
+        time_s: np.ndarray,
+        price_micros: np.ndarray,
+        quantity: np.ndarray,
+        group: np.ndarray,
+    ) -> Histories:
+        """The same subjects with n more events, all [n]; owner: row of each. Events of one owner, second and group
+        (an order's number) are one step. What is added must not be older than the owner's last event."""
+        owners = np.concatenate([self.subject_of_event, owner])
+        groups = np.concatenate([self.step.astype(np.int64), 1 + int(self.step.max(initial=0)) + group])
+        joined = {
+            "item": np.concatenate([self.item, item]),
+            "action": np.concatenate([self.action, action]),
+            "time_s": np.concatenate([self.time_s, time_s]),
+            "price_micros": np.concatenate([self.price_micros, price_micros]),
+            "quantity": np.concatenate([self.quantity, quantity]),
+        }
+        order = np.lexsort((groups, joined["time_s"], owners))
+        offsets = np.zeros(len(self) + 1, dtype=np.int64)
+        np.cumsum(np.bincount(owners, minlength=len(self)), out=offsets[1:])
+        arrays = {name: values[order].astype(getattr(self, name).dtype) for name, values in joined.items()}
+        return Histories(
+            subjects=self.subjects, offsets=offsets, step=_renumber(owners[order], groups[order], offsets), **arrays
+        )
+
     def shifted(self, seconds: int) -> Histories:
         """The same behaviour, `seconds` later: to replay old data as if it were recent. Says so nowhere: you must."""
         return replace(self, time_s=self.time_s + seconds)

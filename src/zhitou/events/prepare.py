@@ -21,7 +21,7 @@ from zhitou.core.errors import SourceError
 from zhitou.events import clean, quality
 from zhitou.events.checks import CLEAN, DUPLICATE, Census, Check, checks_of, share_check, take_census
 from zhitou.events.clean import TWICE, PrepareConfig
-from zhitou.events.engine import batches, json_object, json_text, stored
+from zhitou.events.engine import batches, count_of, json_object, json_text, stored
 from zhitou.events.schema import EVENT_SCHEMA
 from zhitou.events.sessions import with_sessions
 from zhitou.events.sources.raw import ITEM_TYPES, PROMOTION_TYPES, RawBehaviour
@@ -42,7 +42,10 @@ QUARANTINE_SCHEMA = pa.schema(
     ]
 )
 PROMOTION_SCHEMA = pa.schema(
-    [pa.field(name, pa.string() if kind == "string" else pa.int64(), nullable=False) for name, kind in PROMOTION_TYPES.items()]
+    [
+        pa.field(name, pa.string() if kind == "string" else pa.int64(), nullable=False)
+        for name, kind in PROMOTION_TYPES.items()
+    ]
 )
 
 
@@ -88,8 +91,10 @@ def prepare(
     _write_quarantine(raw, judged, folder / QUARANTINE_FILE)
     items = _write(raw.engine, _one_row_each(raw.items), ITEM_SCHEMA, folder / ITEMS_FILE)
     promotions = _write_promotions(raw, folder / PROMOTIONS_FILE)
-    checks = tuple(checks_of(census, config) + _outlier_checks(counts, config) + [_listing(raw, fit, counts["events"])])
-    ours = _our_facts(fit, census, items, counts)
+    checks = tuple(
+        checks_of(census, config) + _outlier_checks(counts, config) + [_listing(raw, fit, counts["events"])]
+    )
+    ours = _our_facts(fit, items, counts)
     report = quality.report(raw, census, checks, ours, config)
     quality.write(report, folder)
     return Prepared(
@@ -119,11 +124,13 @@ def _write_events(engine: Backend, moved: ir.Table, path: Path, tenant: str, con
 def _write_quarantine(raw: RawBehaviour, judged: ir.Table, path: Path) -> int:
     """The refused rows in the sender's words, with the pseudonym where the subject stood."""
     held = judged.filter(judged[c.REASON].notnull() & ~judged[TWICE])
-    words = raw.events.select(words_row=c.SOURCE_ROW, words=c.RAW)
-    held = held.join(words, held[c.SOURCE_ROW] == words.words_row)
     fields = (c.KIND, c.ITEM, c.QUANTITY, c.PRICE_MICROS, c.CURRENCY, c.OCCURRED_AT, c.CHANNEL, c.ORDER_ID, c.CONTEXT)
-    ours = json_object(**{name: held[name].cast("string") if name == c.OCCURRED_AT else held[name] for name in fields})
-    text = held.words.fill_null(ours)
+    text = json_object(
+        **{name: held[name].cast("string") if name == c.OCCURRED_AT else held[name] for name in fields}
+    )
+    if raw.words is not None:
+        held = held.left_join(raw.words, c.SOURCE_ROW).drop(f"{c.SOURCE_ROW}_right")
+        text = held[c.RAW].fill_null(text)
     named = ibis.literal('{"subject":"') + held[c.SUBJECT] + ibis.literal('"')
     named = named + (text == "{}").ifelse(ibis.literal("}"), ibis.literal(",") + text[1:])
     written = held.select(c.REASON, c.SOURCE_ROW, c.SUBJECT, raw=named.fill_null(text))
@@ -182,28 +189,27 @@ def _count(moved: ir.Table) -> dict[str, int]:
 def _outlier_checks(counts: Mapping[str, int], config: PrepareConfig) -> list[Check]:
     lines = counts["money_lines"]
     limits = (
-        f"outside the {config.winsor_low:.2%} and {config.winsor_high:.2%} quantiles of their item (of their category "
-        f"for items of fewer than {config.winsor_lines_min:,} lines); they are set to the quantile and kept"
+        f"outside the {config.winsor_low:.2%} and {config.winsor_high:.2%} quantiles of their item (of their "
+        f"category for items of fewer than {config.winsor_lines_min:,} lines); they are set to the quantile and kept"
     )
     return [
         share_check("prices are usual", counts["prices_moved"], lines, f"paid lines have a price {limits}", 0.01),
-        share_check("quantities are usual", counts["pieces_moved"], lines, f"paid lines have a quantity {limits}", 0.01),
+        share_check(
+            "quantities are usual", counts["pieces_moved"], lines, f"paid lines have a quantity {limits}", 0.01
+        ),
     ]
 
 
 def _listing(raw: RawBehaviour, fit: ir.Table, total: int) -> Check:
     unlisted = fit.filter(fit[c.ITEM].notnull()).anti_join(raw.items, c.ITEM)
-    count = int(unlisted.count().execute())
-    return share_check("items are listed", count, total, "events name an item that the feed does not list; they are kept", 0.01)
+    count = count_of(unlisted.count())
+    return share_check(
+        "items are listed", count, total, "events name an item that the feed does not list; they are kept", 0.01
+    )
 
 
-def _our_facts(fit: ir.Table, census: Census, items: int, counts: Mapping[str, int]) -> dict[str, int]:
+def _our_facts(fit: ir.Table, items: int, counts: Mapping[str, int]) -> dict[str, int]:
+    """Counts of what was written, under the names that sources use for theirs."""
     sent = fit.filter(fit[c.KIND] == "send")
     campaigns = json_text(sent[c.CONTEXT], "$.campaign").nunique()
-    return {
-        **counts,
-        "items": items,
-        "campaigns": int(campaigns.execute()),
-        "exact_duplicates": census.with_fate(DUPLICATE),
-        "lines_without_shopper": sum(census.fates_of(clean.NO_SUBJECT).values()),
-    }
+    return {**counts, "items": items, "campaigns": count_of(campaigns)}

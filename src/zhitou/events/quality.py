@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from zhitou.events import clean
-from zhitou.events.checks import CLEAN, DUPLICATE, Census, Check
+from zhitou.events.checks import CLEAN, DUPLICATE, RETURNED, Census, Check
 from zhitou.events.clean import PrepareConfig
 from zhitou.events.sources.raw import RawBehaviour
 
@@ -18,8 +18,14 @@ JSON_FILE = "quality.json"
 HTML_FILE = "quality.html"
 
 POLICIES = (
-    ("exact duplicates", "The first row stays; later rows with the same id, or the same content, are dropped."),
-    ("no shopper named", "Quarantined: of no use for one person's interest. They stay counted, and their words stay."),
+    (
+        "exact duplicates",
+        "The first row stays; later rows with the same id, or the same event in other words, are dropped.",
+    ),
+    (
+        "no shopper named",
+        "Quarantined: of no use for one person's interest. They stay counted, and their words stay.",
+    ),
     ("returns", "Kept as kind refund with a positive quantity, where the mapping or the sender says so."),
     ("no positive quantity", "Quarantined, unless it is a return."),
     ("no positive price", "Quarantined for purchases and refunds; other kinds may leave the price out."),
@@ -49,11 +55,27 @@ def report(
         },
         "quarantine": [{"reason": reason, "count": count} for reason, count in census.quarantined.items()],
         "checks": [asdict(check) for check in checks],
-        "facts": [{"name": name, "source": count, "ours": ours.get(name)} for name, count in raw.facts.items()],
+        "facts": _facts(raw, census, ours),
         "policies": [{"case": case, "policy": policy} for case, policy in POLICIES],
         "config": asdict(config),
         "order_of_judgement": list(clean.REASONS),
     }
+
+
+def _facts(raw: RawBehaviour, census: Census, ours: Mapping[str, int]) -> list[dict[str, object]]:
+    """Each count of the source beside what our checks counted in its rows, and what is left in what we wrote."""
+    seen = {
+        "lines": census.total,
+        "exact_duplicates": census.with_fate(DUPLICATE),
+        "lines_without_shopper": sum(census.fates_of(clean.NO_SUBJECT).values()),
+        "lines_without_positive_quantity": sum(census.fates_of(RETURNED).values()),
+        "lines_without_positive_price": sum(census.fates_of(clean.NO_PRICE).values()),
+    }
+    left = {**ours, "lines": census.with_fate(CLEAN)} | dict.fromkeys([name for name in seen if name != "lines"], 0)
+    return [
+        {"name": name, "source": count, "counted": seen.get(name), "ours": left.get(name)}
+        for name, count in raw.facts.items()
+    ]
 
 
 def write(quality: Mapping[str, object], folder: Path) -> None:

@@ -22,19 +22,29 @@ def with_sessions(events: ir.Table, gap_seconds: int = GAP_SECONDS) -> ir.Table:
     A session's id hashes the subject and the instant it began, so that a later batch that only adds visits
     renames none. What the shop does (send, impression) and what has no hour (refund, conversion) stays without.
     """
-    events = events.mutate(began_us=_order_began_us(events))
+    events = _with_began_us(events)
     visits = _visits(events, gap_seconds)
-    joined = events.left_join(visits, [c.SUBJECT, "began_us"]).drop(f"{c.SUBJECT}_right", "began_us_right", "began_us")
+    joined = events.left_join(visits, [c.SUBJECT, "began_us"]).drop(
+        f"{c.SUBJECT}_right", "began_us_right", "began_us"
+    )
     of_visit = joined[c.KIND].isin(BEHAVIOUR)
     found = of_visit.ifelse(joined["visit"], ibis.null("string"))
     return joined.mutate(**{c.SESSION: ibis.coalesce(joined[c.SESSION], found)}).drop("visit")
 
 
-def _order_began_us(events: ir.Table) -> ir.IntegerValue:
-    """The first instant of the row's order, the row's own where it has no order."""
+def _with_began_us(events: ir.Table) -> ir.Table:
+    """began_us: the first instant of the row's order, the row's own where it has no order."""
     at_us = epoch_us(events[c.OCCURRED_AT])
-    order = ibis.window(group_by=[c.SUBJECT, c.ORDER_ID])
-    return events[c.ORDER_ID].isnull().ifelse(at_us, at_us.min().over(order))
+    ordered = events.filter(events[c.ORDER_ID].notnull())
+    span = {
+        "order_began_us": epoch_us(ordered[c.OCCURRED_AT].min()),
+        "order_ended_us": epoch_us(ordered[c.OCCURRED_AT].max()),
+    }
+    orders = ordered.group_by([c.SUBJECT, c.ORDER_ID]).agg(**span)
+    # most shops stamp a whole order with one time: the join then meets an empty table
+    long = orders.filter(orders.order_began_us < orders.order_ended_us).drop("order_ended_us")
+    joined = events.left_join(long, [c.SUBJECT, c.ORDER_ID]).drop(f"{c.SUBJECT}_right", f"{c.ORDER_ID}_right")
+    return joined.mutate(began_us=joined.order_began_us.fill_null(at_us)).drop("order_began_us")
 
 
 def _visits(events: ir.Table, gap_seconds: int) -> ir.Table:

@@ -30,7 +30,8 @@ class TimeSplit:
     def __post_init__(self) -> None:
         if not self.tune_from_s < self.judge_from_s < self.end_s:
             raise ConfigError(
-                f"expected tune_from_s < judge_from_s < end_s, got {self.tune_from_s}, {self.judge_from_s}, {self.end_s}"
+                f"expected tune_from_s < judge_from_s < end_s, got {self.tune_from_s}, {self.judge_from_s} "
+                f"and {self.end_s}"
             )
 
     def part_of(self, time_s: int) -> str:

@@ -90,18 +90,28 @@ class History:
         share_at: int,
         lift_at: int,
     ) -> None:
-        own, own_total = state[f"own_{name}"], state["own_total"]
+        moments, moment = np.unique(now, return_inverse=True)  # most questions of a batch share a moment
         everybody, total = state[f"all_{name}"], state["all_total"]
-        _tastes(own, own_total, everybody, total, cells.known, cells.codes, ask.row, now, out, share_at, lift_at)
+        usual = (everybody / moments[:, None] + 1.0) / (total / moments[:, None] + cells.codes)
+        own, own_total = state[f"own_{name}"], state["own_total"]
+        _tastes(own, own_total, usual, np.log(usual), moment, cells.known, ask.row, now, out, share_at, lift_at)
 
 
 @njit(cache=True)
-def _tastes(own, own_total, everybody, total, known, codes, row, now, out, share_at, lift_at):  # type: ignore[no-untyped-def]
+def _tastes(own, own_total, usual, usual_log, moment, known, row, now, out, share_at, lift_at):  # type: ignore[no-untyped-def]
+    """lift = share / usual with share = (own + prior * usual) / (total + prior), all at the weight of now.
+
+    Where the shopper bought nothing the lift is prior / (total + prior), the same in every such cell: one logarithm.
+    """
     for b in range(len(row)):
-        r, w = row[b], now[b]
+        r, m = row[b], moment[b]
+        total = own_total[r, 0] + TASTE_PRIOR * now[b]
+        untouched = TASTE_PRIOR * now[b] / total
+        untouched_log = math.log(untouched)
         for j in range(own.shape[1]):
-            usual = (everybody[0, j] / w + 1.0) / (total[0, 0] / w + codes)
-            share = (own[r, j] + TASTE_PRIOR * w * usual) / (own_total[r, 0] + TASTE_PRIOR * w)
+            lift_log = untouched_log if known[j] else 0.0
+            if own[r, j] > 0.0:
+                lift_log = math.log(own[r, j] / (total * usual[m, j]) + untouched)
+            out[b, lift_at + j] = lift_log
             if share_at >= 0:
-                out[b, share_at + j] = math.log(share) if known[j] else math.log(usual)
-            out[b, lift_at + j] = math.log(share / usual) if known[j] else 0.0
+                out[b, share_at + j] = usual_log[m, j] + lift_log

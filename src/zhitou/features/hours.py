@@ -54,8 +54,8 @@ class Hours:
         )
 
     def write(self, state: dict[str, np.ndarray], facts: Facts) -> None:
-        """Every kind of behaviour."""
-        wanted = np.isin(facts.kind, _BEHAVIOUR)
+        """Every kind of behaviour about a known item."""
+        wanted = np.isin(facts.kind, _BEHAVIOUR) & facts.known_item
         part = part_of_day(facts.time_s)
         _write_parts(facts.row, facts.category, part, wanted, state["own"], state["category"], state["all"])
 

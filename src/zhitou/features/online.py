@@ -5,6 +5,8 @@ n = facts, B = questions, K = ads, F = columns.
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 from numba import njit
 
@@ -66,6 +68,7 @@ class OnlineFeatures:
         self._capacity = _CAPACITY_MIN
         self._state = [{s.name: _empty(s, _CAPACITY_MIN) for s in f.states()} for f in self.features]
         self._lay_out()
+        self._scratch = np.empty((0, self._width), dtype=np.float32)
         self._pending: tuple[np.ndarray, ...] = tuple(np.zeros(0, dtype=t) for t in _FACT_TYPES)
         self._arrived: list[tuple[np.ndarray, ...]] = []
 
@@ -94,6 +97,18 @@ class OnlineFeatures:
             self._count += 1
             self._reserve(self._count)
         return row
+
+    def knows(self, subject: str) -> bool:
+        """Whether anything was ever kept about this shopper, and not forgotten."""
+        return subject in self._rows
+
+    def fork(self) -> OnlineFeatures:
+        """The same knowledge, on its own from here: what either learns later, the other does not know."""
+        twin = copy.copy(self)
+        twin._rows, twin._forgotten = dict(self._rows), self._forgotten.copy()
+        twin._state = [{name: array.copy() for name, array in state.items()} for state in self._state]
+        twin._arrived, twin._scratch = list(self._arrived), self._scratch[:0]
+        return twin
 
     def subject_rows(self, subjects: list[str]) -> np.ndarray:
         """int64 [n]: `subject_row` of each."""
@@ -213,9 +228,8 @@ class OnlineFeatures:
         price_micros: np.ndarray,
     ) -> Facts:
         with_ad = ads >= 0
-        items, campaign = items.copy(), np.full(len(ads), -1, dtype=np.int32)
+        items = items.copy()
         items[with_ad & (items < 0)] = self._book.item[ads[with_ad & (items < 0)]]
-        campaign[with_ad] = self._cells.campaign[ads[with_ad]]
         known = items >= 0
         cells = self._cells
         return Facts(
@@ -226,7 +240,6 @@ class OnlineFeatures:
             category=np.where(known, cells.category.of_item[items], -1),
             brand=np.where(known, cells.brand.of_item[items], -1),
             ad=ads.copy(),
-            campaign=campaign,
             time_s=time_s.copy(),
             price_micros=price_micros.copy(),
             price_band=np.where(known, self._items.price_band[items], 0),
@@ -241,7 +254,9 @@ class OnlineFeatures:
     def _answer(self, rows: np.ndarray, time_s: np.ndarray, out: np.ndarray) -> None:
         """Fill out [B, K, F] from the states as they are."""
         ask = Questions(np.where(self._forgotten[rows] & (rows >= 0), NOBODY, rows + 1), time_s)
-        cells = np.empty((len(rows), self._width), dtype=np.float32)
+        if len(self._scratch) < len(rows):  # kept between calls: fresh megabytes cost more than filling them
+            self._scratch = np.empty((len(rows), self._width), dtype=np.float32)
+        cells = self._scratch[: len(rows)]
         for feature, state, starts in zip(self.features, self._state, self._starts, strict=True):
             feature.value(state, ask, cells, starts)
         _spread(cells, self._index, out)

@@ -57,7 +57,7 @@ class Facts:
 
     row: int64 [n], state row of the shopper, NOBODY = unknown. kind: int8 [n], code of events.schema.KINDS.
     item, type, category, brand: int32 [n], cell of the advertised item (its finest category, category, brand)
-    that the fact is about, -1 if no ad has it. ad, campaign: int32 [n], -1 = none. time_s: int64 [n].
+    that the fact is about, -1 if no ad has it. ad: int32 [n], -1 = none. time_s: int64 [n].
     price_micros: int64 [n], -1 = unknown. price_band: int8 [n], 0 = unknown. known_item: bool [n].
     """
 
@@ -68,7 +68,6 @@ class Facts:
     category: np.ndarray
     brand: np.ndarray
     ad: np.ndarray
-    campaign: np.ndarray
     time_s: np.ndarray
     price_micros: np.ndarray
     price_band: np.ndarray

@@ -80,9 +80,9 @@ class Recency:
         )
 
     def write(self, state: dict[str, np.ndarray], facts: Facts) -> None:
-        """Purchases are visits; every kind of behaviour is an act."""
+        """Purchases are visits; every kind of behaviour about a known item is an act."""
         bought = facts.kind == _PURCHASE
-        acted = np.isin(facts.kind, _BEHAVIOUR)
+        acted = np.isin(facts.kind, _BEHAVIOUR) & facts.known_item
         names = ("item_first", "item_last", "item_visits")
         _write_visits(facts.row, facts.item, facts.time_s, bought, *(state[name] for name in names))
         names = ("type_first", "type_last", "type_visits")

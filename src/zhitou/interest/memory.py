@@ -1,6 +1,8 @@
-"""The memory of own items: for each subject and moment, how often, how lately and how regularly it had each.
+"""The memory of what is one's own: for each subject and moment, how often, how lately, how regularly it had each
+item, each type of item and each line of a brand. Plain counting; the weights of these features are learnt.
 
-S = subjects, E = events, P = moments asked about, Q = pairs of a moment and an item had before it.
+S = subjects, E = events, P = moments asked about, Q = pairs of a moment and a thing had before it, M = items.
+A *thing* is an item, or a group of items such as a category; its *kind* is the wider group that it is part of.
 """
 
 from __future__ import annotations
@@ -15,61 +17,78 @@ from zhitou.events.histories import Histories
 from zhitou.interest.tokens import Steps
 
 FEATURES = (
-    "log_steps_with_item",
-    "decayed_10_days",
-    "decayed_30_days",
-    "decayed_120_days",
+    "log_steps_with_it",
+    "log_decayed_10_days",
+    "log_decayed_30_days",
+    "log_decayed_120_days",
+    "log_decayed_5_steps",
     "log_age_days",
     "log_steps_since",
     "share_of_steps",
     "log_age_over_interval",
     "has_interval",
     "in_last_step",
+    "log_variety",
+    "log_kind_decayed_30_days",
+    "log_kind_age_days",
+    "share_of_kind",
     "log_steps",
     "log_tenure_days",
-    "log_type_decayed_30_days",
-    "log_type_age_days",
-    "share_of_type",
-    "decayed_5_steps",
 )
-HALF_LIVES_DAYS = (10.0, 30.0, 120.0)
+HALF_LIVES = np.array([10.0, 30.0, 120.0]) * SECONDS_PER_DAY
+HALF_LIFE_STEPS = 5.0
+SMALL = 1e-3  # what a logarithm sees of a count that has faded away
+SHORTEST_INTERVAL = 3_600.0
+LIMIT = 4.0  # of the logarithm of age over interval
+
+# Columns of the state that is kept per thing while a subject's steps are walked through.
+_STEPS, _FIRST, _LAST, _LAST_STEP, _VARIETY, _DECAYED = 0, 1, 2, 3, 4, 5
+_STATE = _DECAYED + len(HALF_LIVES) + 1
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Q pairs: moment int64 [Q], item int64 [Q] (row of the ItemTable), features float32 [Q, len(FEATURES)]."""
+    """Q pairs, in order of moments: moment and thing int64 [Q], features float32 [Q, len(FEATURES)]."""
 
     moment: np.ndarray
-    item: np.ndarray
+    thing: np.ndarray
     features: np.ndarray
 
 
 def pairs_at(
-    histories: Histories, steps: Steps, kind: np.ndarray, asked: np.ndarray, asked_s: np.ndarray
+    histories: Histories,
+    steps: Steps,
+    thing: np.ndarray,
+    kind: np.ndarray,
+    asked: np.ndarray,
+    asked_s: np.ndarray,
 ) -> Pairs:
-    """Pairs of each moment with each item its subject had before.
+    """Pairs of each moment with each thing its subject had before.
 
-    asked: int64 [P, 2], (subject row, number of steps already seen), sorted; asked_s: int64 [P], Unix seconds
-    of the moment; kind: int32 [M], the finest category of an item (what may stand in for it).
+    thing, kind: int64 [M], what each item counts as. asked: int64 [P, 2], (subject row, number of steps already
+    seen), sorted; asked_s: int64 [P], Unix seconds of the moment.
     """
-    subject = np.repeat(np.arange(len(histories)), np.diff(histories.offsets))
-    width = int(histories.item.max(initial=0)) + 1
-    keys, local = np.unique(subject * width + histories.item, return_inverse=True)
+    sizes = np.diff(histories.offsets)
+    owner = np.repeat(np.arange(len(histories)), sizes)
+    event_thing, event_kind = thing[histories.item], kind[histories.item]
+    width = int(event_thing.max(initial=0)) + 1
+    keys, local = np.unique(owner * width + event_thing, return_inverse=True)
     first = np.searchsorted(keys, np.arange(len(histories) + 1) * width)
-    local = local - np.repeat(first[:-1], np.diff(histories.offsets))
-    size = int(np.diff(first).max(initial=0))
-    names = (keys % width).astype(np.int64)
-    arrays = (steps.offsets, steps.lines, steps.time_s, local.astype(np.int64), first, names, kind[names])
-    total = _count(steps.offsets, steps.lines, local.astype(np.int64), asked, size)
-    moment = np.empty(total, dtype=np.int64)
-    item = np.empty(total, dtype=np.int64)
+    local = (local - np.repeat(first[:-1], sizes)).astype(np.int64)
+    fresh = np.zeros(len(local), dtype=bool)
+    fresh[np.unique(owner * (int(histories.item.max(initial=0)) + 1) + histories.item, return_index=True)[1]] = True
+    walk = (steps.offsets, steps.lines, steps.time_s.astype(np.float64), local, event_kind.astype(np.int64), fresh)
+    size, kinds = int(np.diff(first).max(initial=0)), int(event_kind.max(initial=0)) + 1
+    total = _count(*walk[:4], asked, size)
+    moment, slot = np.empty(total, dtype=np.int64), np.empty(total, dtype=np.int64)
     features = np.empty((total, len(FEATURES)), dtype=np.float32)
-    _fill(*arrays, asked, asked_s, size, int(kind.max(initial=0)) + 1, moment, item, features)
-    return Pairs(moment, item, features)
+    _fill(walk, asked, asked_s.astype(np.float64), size, kinds, moment, slot, features)
+    return Pairs(moment, keys[first[asked[moment, 0]] + slot] % width, features)
 
 
 @njit(cache=True)
-def _count(step_offsets, lines, local, asked, size):
+def _count(step_offsets, lines, time_s, local, asked, size):
+    """How many pairs there are in all."""
     seen = np.full(size, -1, dtype=np.int64)
     total, known, step, subject = 0, 0, 0, -1
     for p in range(len(asked)):
@@ -86,78 +105,78 @@ def _count(step_offsets, lines, local, asked, size):
 
 
 @njit(cache=True)
-def _fill(step_offsets, lines, time_s, local, first, names, kinds, asked, asked_s, size, n_kinds, moment, item, out):
-    day = float(SECONDS_PER_DAY)
-    steps_with = np.zeros(size)
-    last_step = np.full(size, -1, dtype=np.int64)
-    first_s, last_s = np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.int64)
-    decayed = np.zeros((size, 4))  # three half-lives in days, as of last_s; one of five steps, as of last_step
+def _fill(walk, asked, asked_s, size, kinds, moment, slot, out):
+    """Walk through the steps of each subject once, and write down what is known at each moment asked about."""
+    step_offsets, lines, time_s, local, event_kind, fresh = walk
+    state = np.zeros((size, _STATE))
     order = np.zeros(size, dtype=np.int64)
-    kind_sum = np.zeros(n_kinds)
-    kind_s = np.zeros(n_kinds, dtype=np.int64)
-    lives = np.array([10.0, 30.0, 120.0]) * day
-    at, known, step, subject, base = 0, 0, 0, -1, 0
+    kind_of = np.zeros(size, dtype=np.int64)
+    kind_state = np.zeros((kinds, 2))  # decayed sum, and when it was last touched
+    at, known, step, subject = 0, 0, 0, -1
     for p in range(len(asked)):
         if asked[p, 0] != subject:
             for k in range(known):  # forget the subject before
-                kind_sum[kinds[base + order[k]]] = 0.0
-                last_step[order[k]] = -1
-            subject, known = asked[p, 0], 0
-            step, base = step_offsets[subject], first[subject]
+                kind_state[kind_of[order[k]], 0] = 0.0
+                state[order[k], _STEPS] = 0.0
+            subject, known, step = asked[p, 0], 0, step_offsets[asked[p, 0]]
         begin = step_offsets[subject]
         while step < begin + asked[p, 1]:
-            now = time_s[step]
             for e in range(lines[step], lines[step + 1]):
                 i = local[e]
-                if last_step[i] == step:
-                    continue
-                if last_step[i] < 0:
-                    order[known] = i
+                if state[i, _STEPS] == 0.0:
+                    order[known], kind_of[i] = i, event_kind[e]
                     known += 1
-                    steps_with[i] = 0.0
-                    first_s[i] = now
-                    decayed[i] = 0.0
-                else:
-                    for d in range(3):
-                        decayed[i, d] *= 0.5 ** ((now - last_s[i]) / lives[d])
-                    decayed[i, 3] *= 0.5 ** ((step - last_step[i]) / 5.0)
-                decayed[i] += 1.0
-                steps_with[i] += 1.0
-                last_step[i], last_s[i] = step, now
-                k = kinds[base + i]
-                if kind_sum[k] > 0.0:
-                    kind_sum[k] *= 0.5 ** ((now - kind_s[k]) / lives[1])
-                kind_sum[k] += 1.0
-                kind_s[k] = now
+                    state[i, _FIRST], state[i, _LAST_STEP], state[i, _VARIETY] = time_s[step], -1.0, 0.0
+                    state[i, _DECAYED:] = 0.0
+                state[i, _VARIETY] += fresh[e]
+                if state[i, _LAST_STEP] != step:
+                    _touch(state[i], kind_state[event_kind[e]], step, time_s[step])
             step += 1
-        now = asked_s[p]
-        n_steps = float(asked[p, 1])
-        tenure = max(now - time_s[begin], 0) / day if asked[p, 1] > 0 else 0.0
+        tenure = max(asked_s[p] - time_s[begin], 0.0) if known else 0.0
         for k in range(known):
             i = order[k]
-            age = max(now - last_s[i], 0)
-            since = float(step - last_step[i])
-            moment[at], item[at] = p, names[base + i]
-            f = out[at]
-            f[0] = np.log(steps_with[i])
-            for d in range(3):
-                f[1 + d] = np.log(1e-3 + decayed[i, d] * 0.5 ** (age / lives[d]))
-            f[4] = np.log1p(age / day)
-            f[5] = np.log(since)
-            f[6] = steps_with[i] / n_steps
-            f[7], f[8] = 0.0, 0.0
-            if steps_with[i] > 1.5:
-                interval = max((last_s[i] - first_s[i]) / (steps_with[i] - 1.0), 3600.0)
-                f[7] = min(max(np.log((age + 3600.0) / interval), -4.0), 4.0)
-                f[8] = 1.0
-            f[9] = 1.0 if since < 1.5 else 0.0
-            f[10] = np.log(n_steps)
-            f[11] = np.log1p(tenure)
-            kind = kinds[base + i]
-            kind_age = max(now - kind_s[kind], 0)
-            kind_now = kind_sum[kind] * 0.5 ** (kind_age / lives[1])
-            f[12] = np.log(1e-3 + kind_now)
-            f[13] = np.log1p(kind_age / day)
-            f[14] = decayed[i, 1] * 0.5 ** (age / lives[1]) / (kind_now + 1e-6)
-            f[15] = np.log(1e-3 + decayed[i, 3] * 0.5 ** (since / 5.0))
+            moment[at], slot[at] = p, i
+            _describe(state[i], kind_state[kind_of[i]], step, step - begin, tenure, asked_s[p], out[at])
             at += 1
+
+
+@njit(cache=True)
+def _touch(thing, kind, step, now):
+    """Take one step with this thing into its state and that of its kind."""
+    gap = now - thing[_LAST]
+    for d in range(len(HALF_LIVES)):
+        thing[_DECAYED + d] = 1.0 + thing[_DECAYED + d] * 0.5 ** (gap / HALF_LIVES[d])
+    faded = 0.5 ** ((step - thing[_LAST_STEP]) / HALF_LIFE_STEPS)
+    thing[_DECAYED + 3] = 1.0 + thing[_DECAYED + 3] * faded
+    thing[_STEPS] += 1.0
+    thing[_LAST], thing[_LAST_STEP] = now, step
+    kind[0] = 1.0 + kind[0] * 0.5 ** ((now - kind[1]) / HALF_LIVES[1])
+    kind[1] = now
+
+
+@njit(cache=True)
+def _describe(thing, kind, step, steps, tenure, now, out):
+    """FEATURES of this thing at this moment, in their order."""
+    day = float(SECONDS_PER_DAY)
+    age, kind_age = max(now - thing[_LAST], 0.0), max(now - kind[1], 0.0)
+    since = step - thing[_LAST_STEP]
+    kind_now = kind[0] * 0.5 ** (kind_age / HALF_LIVES[1])
+    out[0] = np.log(thing[_STEPS])
+    for d in range(3):
+        out[1 + d] = np.log(SMALL + thing[_DECAYED + d] * 0.5 ** (age / HALF_LIVES[d]))
+    out[4] = np.log(SMALL + thing[_DECAYED + 3] * 0.5 ** (since / HALF_LIFE_STEPS))
+    out[5] = np.log1p(age / day)
+    out[6] = np.log(since)
+    out[7] = thing[_STEPS] / steps
+    out[8], out[9] = 0.0, 0.0
+    if thing[_STEPS] > 1.5:
+        interval = max((thing[_LAST] - thing[_FIRST]) / (thing[_STEPS] - 1.0), SHORTEST_INTERVAL)
+        out[8] = min(max(np.log((age + SHORTEST_INTERVAL) / interval), -LIMIT), LIMIT)
+        out[9] = 1.0
+    out[10] = 1.0 if since < 1.5 else 0.0
+    out[11] = np.log(thing[_VARIETY])
+    out[12] = np.log(SMALL + kind_now)
+    out[13] = np.log1p(kind_age / day)
+    out[14] = thing[_DECAYED + 1] * 0.5 ** (age / HALF_LIVES[1]) / (kind_now + SMALL)
+    out[15] = np.log(steps)
+    out[16] = np.log1p(tenure / day)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -16,7 +17,7 @@ from torch.nn import functional as F
 from zhitou.events.schema import KINDS
 from zhitou.interest.config import InterestConfig
 from zhitou.interest.memory import FEATURES
-from zhitou.interest.tokens import GAPS, WEEKDAYS, Vocabulary
+from zhitou.interest.tokens import BRAND, FINEST, GAPS, SECOND, WEEKDAYS, Vocabulary
 
 
 @dataclass(frozen=True)
@@ -42,15 +43,22 @@ class TokenBatch:
 class ItemEncoder(nn.Module):
     """An item's vector: its own embedding, if it was seen often enough, plus those of what it is."""
 
+    own_code: Tensor
+    content_code: Tensor
+    line_of: Tensor
+    log_count: Tensor
+
     def __init__(self, vocabulary: Vocabulary, width: int) -> None:
         super().__init__()
         self.register_buffer("own_code", torch.from_numpy(vocabulary.own), persistent=False)
         self.register_buffer("content_code", torch.from_numpy(vocabulary.content), persistent=False)
+        self.register_buffer("line_of", torch.from_numpy(vocabulary.line), persistent=False)
         seen = torch.from_numpy(vocabulary.count).float()
         self.register_buffer("log_count", torch.log((seen + 0.5) / max(float(seen.sum()), 1.0)), persistent=False)
         self.own = nn.Embedding(int(vocabulary.own.max(initial=0)) + 1, width)
         self.own_bias = nn.Embedding(int(vocabulary.own.max(initial=0)) + 1, 1)
-        self.content = nn.ModuleList(nn.Embedding(size, width) for size in vocabulary.sizes)
+        self.tables = [nn.Embedding(size, width) for size in vocabulary.sizes]
+        self.content = nn.ModuleList(self.tables)
         self.popularity = nn.Parameter(torch.ones(1))
         for table in (self.own, *self.content):
             nn.init.normal_(table.weight, std=0.3 / math.sqrt(width))
@@ -64,7 +72,7 @@ class ItemEncoder(nn.Module):
             known = known * (~hidden).float()
         codes = self.content_code[items]
         vectors = self.own(code) * known[:, None]
-        for column, table in enumerate(self.content):
+        for column, table in enumerate(self.tables):
             vectors = vectors + table(codes[:, column])
         return vectors, self.popularity * self.log_count[items] + self.own_bias(code)[:, 0] * known
 
@@ -111,31 +119,37 @@ def rotate(x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
 
 
 class Memory(nn.Module):
-    """How much more likely than by taste alone an own item is next, from its counts and gaps, item and state."""
+    """How much more likely than by taste alone a thing had before is next: from its counts and gaps, what it is,
+    and the shopper's state."""
+
+    mean: Tensor
+    scale: Tensor
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(len(FEATURES)))
         self.register_buffer("scale", torch.ones(len(FEATURES)))
         self.of_features = nn.Linear(len(FEATURES), hidden)
-        self.of_item = nn.Linear(width, hidden, bias=False)
+        self.of_thing = nn.Linear(width, hidden, bias=False)
         self.of_state = nn.Linear(width, hidden, bias=False)
         self.straight = nn.Linear(len(FEATURES), 1)
         self.out = nn.Linear(hidden, 1, bias=False)
         nn.init.zeros_(self.of_state.weight)
         nn.init.zeros_(self.straight.weight)
 
-    def forward(self, features: Tensor, moment: Tensor, column: Tensor, state: Tensor, table: Tensor) -> Tensor:
-        """[Q]: what is added to the logits of (moment, column), given states [P, D] and item vectors [U, D]."""
+    def forward(self, features: Tensor, moment: Tensor, thing: Tensor, state: Tensor, table: Tensor) -> Tensor:
+        """[Q]: the logit of (moment, thing), given states [P, D] and the vectors of things [G, D]."""
         x = (features - self.mean) * self.scale
         inner = self.of_features(x)
-        inner = inner + self.of_item(table).index_select(0, column)
+        inner = inner + self.of_thing(table).index_select(0, thing)
         inner = inner + self.of_state(state).index_select(0, moment)
         return (self.straight(x) + self.out(F.silu(inner)))[:, 0]
 
 
 class Decoder(nn.Module):
     """interest = f(behaviour)."""
+
+    line_code: Tensor
 
     def __init__(self, config: InterestConfig, vocabulary: Vocabulary) -> None:
         super().__init__()
@@ -149,7 +163,9 @@ class Decoder(nn.Module):
         self.norm = nn.RMSNorm(d)
         self.wait = nn.Embedding(GAPS, d)
         self.query = nn.Linear(d, d)
-        self.memory = Memory(d, config.memory)
+        self.of_items, self.of_types, self.of_lines = (Memory(d, config.memory) for _ in range(3))
+        lines = np.unique(vocabulary.line, return_index=True)[1]
+        self.register_buffer("line_code", torch.from_numpy(vocabulary.content[lines]), persistent=False)
         for table in (self.action, self.gap, self.day, self.wait):
             nn.init.normal_(table.weight, std=0.3 / math.sqrt(d))
 
@@ -166,6 +182,17 @@ class Decoder(nn.Module):
         for block in self.blocks:
             x = block(x, turn)
         return self.norm(x)
+
+    @property
+    def memories(self) -> tuple[Memory, Memory, Memory]:
+        """Of items, of types and of lines, in the order of Vocabulary.things."""
+        return self.of_items, self.of_types, self.of_lines
+
+    def group_tables(self) -> tuple[Tensor, Tensor]:
+        """Vectors [G, D] of all types, and of all lines."""
+        content = [table.weight for table in self.items.tables]
+        lines = content[SECOND][self.line_code[:, SECOND]] + content[BRAND][self.line_code[:, BRAND]]
+        return content[FINEST], lines
 
     def queries(self, states: Tensor, wait: Tensor) -> Tensor:
         """[P, D]: what is held against item vectors, from states [P, D] and the bucket of the time since [P]."""

@@ -1,65 +1,108 @@
 """Cross entropy over a whole catalogue without ever keeping the table of logits.
 
-P = moments predicted, U = items ranked, D = width, Q = pairs (moment, own item), R = targets.
-The rows are worked through in chunks that stay in the cache; loss and gradients come out of the same pass.
+P = moments predicted, U = items ranked, D = width, Q = pairs (moment, thing), R = targets, G = things of a group.
+The moments are worked through in chunks that stay in the cache; loss and gradients come out of the same pass.
+Logits lie as [U, moments of the chunk], so that adding a group's logit to its items copies whole rows.
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 CHUNK = 64
 
+Sparse = tuple[Tensor, Tensor, Tensor]  # moment int64, column int64, value float32, each of one length
+
 
 def next_step_loss(
-    query: Tensor, table: Tensor, bias: Tensor, pair: tuple[Tensor, Tensor, Tensor], target: tuple[Tensor, Tensor, Tensor]
+    query: Tensor, table: Tensor, bias: Tensor, own: Sparse, target: Sparse, groups: tuple[tuple[Sparse, Tensor], ...]
 ) -> Tensor:
     """Mean over moments of the cross entropy between the softmax over U items and the items of the next step.
 
-    query [P, D], table [U, D] and bias [U] make the logits. pair: (moment [Q], column [Q], logit [Q]) is added
-    to them, each (moment, column) at most once, in order of moments. target: (moment [R], column [R], weight [R]),
-    in order of moments; the weights of a moment sum to one.
+    query [P, D], table [U, D] and bias [U] make the logits. own: (moment, column, logit) is added to them, each
+    (moment, column) at most once. target: (moment, column, weight), the weights of a moment sum to one. groups:
+    for each grouping of the items, (moment, thing, logit) and the thing that each item counts as (int64 [U]): the
+    logit is added to all its items. All of these are in order of moments.
     """
-    return _NextStep.apply(query, table, bias, *pair, *target)  # type: ignore[no-any-return]
+    flat: list[Tensor] = []
+    for pair, members in groups:
+        flat += [*pair, members]
+    return _NextStep.apply(query, table, bias, *own, *target, *flat)  # type: ignore[no-any-return]
+
+
+class _Ragged:
+    """(moment, column, value) cut into chunks of moments."""
+
+    def __init__(self, sparse: Sparse, edges: Tensor) -> None:
+        self.moment, self.column, self.value = sparse
+        self.edges = torch.searchsorted(self.moment, edges).tolist()
+
+    def chunk(self, n: int, start: int, width: int) -> tuple[slice, Tensor]:
+        """(where chunk n lies, flat positions of its cells in a table [columns, width])."""
+        part = slice(self.edges[n], self.edges[n + 1])
+        return part, self.column[part] * width + (self.moment[part] - start)
 
 
 class _NextStep(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, query, table, bias, pair_row, pair_col, pair_logit, target_row, target_col, target_weight):
+    def forward(ctx, query, table, bias, *flat):
         rows = len(query)
-        d_query, d_table = torch.empty_like(query), torch.zeros_like(table)
-        d_bias, d_pair = torch.zeros_like(bias), torch.empty_like(pair_logit)
         edges = torch.arange(0, rows + CHUNK, CHUNK).clamp_(max=rows)
-        pair_edge = torch.searchsorted(pair_row, edges).tolist()
-        target_edge = torch.searchsorted(target_row, edges).tolist()
-        bounds = edges.tolist()
+        own, target = _Ragged(flat[:3], edges), _Ragged(flat[3:6], edges)
+        groups = [(_Ragged(flat[k : k + 3], edges), flat[k + 3]) for k in range(6, len(flat), 4)]
+        grads = [torch.empty_like(query), torch.zeros_like(table), torch.zeros_like(bias)]
+        logit_grads = [torch.empty_like(part.value) for part in (own, *(g for g, _ in groups))]
         total = torch.zeros(())
-        for n, (a, b) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
-            if a == b:
-                continue
-            own, want = slice(pair_edge[n], pair_edge[n + 1]), slice(target_edge[n], target_edge[n + 1])
-            part = query[a:b]
-            logits = torch.addmm(bias, part, table.T)
-            flat, columns = logits.view(-1), len(table)
-            own_at = (pair_row[own] - a) * columns + pair_col[own]
-            want_at = (target_row[want] - a) * columns + target_col[want]
-            flat.index_add_(0, own_at, pair_logit[own])
-            total -= (flat[want_at] * target_weight[want]).sum()
-            peak = logits.amax(1, keepdim=True)
-            logits.sub_(peak).exp_()
-            mass = logits.sum(1, keepdim=True)
-            total += (mass.log() + peak).sum()
-            logits.div_(mass * rows)
-            flat.index_add_(0, want_at, target_weight[want] / -rows)
-            d_pair[own] = flat[own_at]
-            d_query[a:b] = logits @ table
-            d_table.addmm_(logits.T, part)
-            d_bias += logits.sum(0)
-        ctx.save_for_backward(d_query, d_table, d_bias, d_pair)
+        for n, (a, b) in enumerate(pairwise(edges.tolist())):
+            if a < b:
+                total += _chunk(n, a, b, query, table, bias, own, target, groups, grads, logit_grads)
+        ctx.save_for_backward(*grads, *logit_grads)
         return total / rows
 
     @staticmethod
     def backward(ctx, grad):
-        d_query, d_table, d_bias, d_pair = ctx.saved_tensors
-        return grad * d_query, grad * d_table, grad * d_bias, None, None, grad * d_pair, None, None, None
+        d_query, d_table, d_bias, d_own, *d_groups = ctx.saved_tensors
+        out = [grad * d_query, grad * d_table, grad * d_bias, None, None, grad * d_own, None, None, None]
+        for d_group in d_groups:
+            out += [None, None, grad * d_group, None]
+        return tuple(out)
+
+
+def _chunk(n, a, b, query, table, bias, own, target, groups, grads, logit_grads):
+    """Loss of moments a to b, summed; their part of the gradients is added to `grads` and `logit_grads`."""
+    part, width, rows = query[a:b], b - a, len(query)
+    logits = torch.addmm(bias[:, None], table, part.T)
+    cells = logits.view(-1)
+    own_part, own_at = own.chunk(n, a, width)
+    cells.index_add_(0, own_at, own.value[own_part])
+    places = []
+    for group, members in groups:
+        group_part, group_at = group.chunk(n, a, width)
+        size = int(members.max()) + 1
+        kept = group_at < size * width  # things without any item in this batch
+        dense = torch.zeros(size, width)
+        dense.view(-1)[group_at[kept]] = group.value[group_part][kept]
+        logits.add_(dense.index_select(0, members))
+        places.append((group_part, group_at, kept, size))
+    want_part, want_at = target.chunk(n, a, width)
+    weight = target.value[want_part]
+    loss = -(cells[want_at] * weight).sum()
+    peak = logits.amax(0, keepdim=True)
+    logits.sub_(peak).exp_()
+    mass = logits.sum(0, keepdim=True)
+    loss += (mass.log() + peak).sum()
+    logits.div_(mass * rows)
+    cells.index_add_(0, want_at, weight / -rows)
+    logit_grads[0][own_part] = cells[own_at]
+    for grad, (_, members), (group_part, group_at, kept, size) in zip(logit_grads[1:], groups, places, strict=True):
+        dense = torch.zeros(size, width).index_add_(0, members, logits)
+        found = torch.zeros(len(kept))
+        found[kept] = dense.view(-1)[group_at[kept]]
+        grad[group_part] = found
+    grads[0][a:b] = logits.T @ table
+    grads[1].addmm_(logits, part)
+    grads[2] += logits.sum(1)
+    return loss

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from zhitou.events.schema import KIND_CODE
 
 GAPS = 20  # buckets of a time gap: 0 = none before; else 1 + floor(log2(1 + gap in quarters of an hour))
 WEEKDAYS = 7
+SECOND, FINEST, BRAND = 1, 2, 3  # columns of Vocabulary.content
 QUARTER_SECONDS = 900
 THURSDAY = 3  # 1970-01-01 was one, counted from Monday = 0
 NOT_WANTED = (KIND_CODE["remove_from_cart"],)  # actions that are read but never predicted
@@ -42,6 +44,18 @@ class Vocabulary:
     def frequent(self) -> np.ndarray:
         """int64 [V]: rows of the items that have an embedding of their own, in order of its number."""
         return np.flatnonzero(self.own)
+
+    @cached_property
+    def line(self) -> np.ndarray:
+        """int64 [M]: the line each item belongs to, a brand within a category of the second level."""
+        pairs = self.content[:, SECOND] * self.sizes[BRAND] + self.content[:, BRAND]
+        return np.unique(pairs, return_inverse=True)[1].astype(np.int64).reshape(-1)
+
+    @property
+    def things(self) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+        """What the memory counts, as (thing, kind), int64 [M] each: items by type, types, lines by brand."""
+        every, finest = np.arange(len(self)), self.content[:, FINEST]
+        return (every, finest), (finest, self.content[:, SECOND]), (self.line, self.content[:, BRAND])
 
     def fingerprint(self) -> str:
         """SHA-256 over everything above."""

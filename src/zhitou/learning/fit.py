@@ -37,7 +37,8 @@ class FitConfig:
     epochs: passes over the batches at the most. lr: peak step of AdamW, reached after `warmup` steps, then
     falling along a cosine to `lr_floor` times itself at the last epoch. weight_decay touches matrices only.
     patience: stop after so many epochs without a better validation (None = never). clip: largest norm of a
-    gradient. max_seconds: a wall limit; it makes the result depend on the machine, so None is the default and
+    gradient. eps: what AdamW adds below its fraction; a large one keeps rows that are seldom touched from
+    being moved by noise alone. max_seconds: a wall limit; it makes the result depend on the machine, so None is the default and
     limits in epochs are preferred.
     """
 
@@ -49,6 +50,7 @@ class FitConfig:
     patience: int | None = 2
     clip: float = 1.0
     betas: tuple[float, float] = (0.9, 0.98)
+    eps: float = 1e-8
     max_seconds: float | None = None
 
     def __post_init__(self) -> None:
@@ -262,7 +264,7 @@ def _optimizer(module: Module, config: FitConfig) -> torch.optim.Optimizer:
     matrices, vectors = [p for p in wanted if p.dim() >= 2], [p for p in wanted if p.dim() < 2]
     groups = [(matrices, config.weight_decay), (vectors, 0.0)]
     used = [{"params": members, "weight_decay": decay} for members, decay in groups if members]
-    return torch.optim.AdamW(used, lr=config.lr, betas=config.betas, fused=True)
+    return torch.optim.AdamW(used, lr=config.lr, betas=config.betas, eps=config.eps, fused=True)
 
 
 @contextmanager

@@ -84,7 +84,10 @@ def play(
     rows: int64 [H], the feature row of each of the market's shoppers, -1 for who refused a profile.
     keep: how many of the first batches' decisions to hold on to.
     """
-    parts, organic, kept, asked = [], [], [], 0
+    parts: list[Shown] = []
+    organic: list[Organic] = []
+    kept: list[Decisions] = []
+    asked = 0
     coming = _Coming()
     for tick in ticks:
         end_s = tick.start_s + HOUR_S - 1

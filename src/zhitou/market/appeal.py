@@ -69,7 +69,7 @@ def draw_appeal(market: Market, book: AdBook, chance: Chance, start_s: int, days
     click = seen + hidden
     click += _level(click + moving, weight, config.click_rate / float(np.mean(config.examination)))
     noise = config.conversion_sd * chance.stream("market-conversion").standard_normal(len(book))
-    buying = config.conversion_taste_share * (taste + config.due_weight * due[:, column]) + noise
+    buying = config.conversion_taste_share * taste + noise
     buying = buying + (1 - config.deal_weight) * _deal(market, book)
     buying = buying + _level(buying, weight * expit(click + moving), market.redemption.rate)
     return Appeal(
@@ -178,22 +178,25 @@ def _brand(market: Market, book: AdBook) -> np.ndarray:
 
 
 def _groups(market: Market, book: AdBook, column: np.ndarray, columns: int) -> tuple[np.ndarray, int]:
-    """(int64 [C] drift group of each type, G): its second category level; types without one drift alone."""
+    """(int64 [C] drift group of each type, G): its second category level, or without one its strongest motive."""
+    motive = np.argmax(market.tastes.motives[:, market.type_of_item[book.item]], axis=0)
     level = market.items.category[book.item, 1].astype(np.int64)
-    level = np.where(level == UNKNOWN, -1 - column, level)
     of_column = np.zeros(columns, dtype=np.int64)
-    of_column[column] = level
+    of_column[column] = np.where(level == UNKNOWN, -1 - motive, level)
     names, group = np.unique(of_column, return_inverse=True)
     return group, len(names)
 
 
 def _walk(draw: np.random.Generator, days: int, shape: tuple[int, ...], sd: float, memory: float) -> np.ndarray:
     """float32 [days, *shape]: a stationary AR(1) a day with standard deviation `sd`."""
-    steps = [sd * draw.standard_normal(shape, dtype=np.float32)]
-    for _ in range(days - 1):
-        fresh = draw.standard_normal(shape, dtype=np.float32)
-        steps.append(memory * steps[-1] + np.sqrt(1 - memory**2) * sd * fresh)
-    return np.stack(steps).astype(np.float32)
+    walk = np.empty((days, *shape), dtype=np.float32)
+    for day in range(days):
+        draw.standard_normal(shape, dtype=np.float32, out=walk[day])
+        walk[day] *= sd
+        if day:
+            walk[day] *= np.sqrt(1 - memory**2)
+            walk[day] += np.float32(memory) * walk[day - 1]
+    return walk
 
 
 def _hours(draw: np.random.Generator, columns: int) -> np.ndarray:

@@ -22,6 +22,7 @@ from zhitou.events.histories import PURCHASE, Histories
 
 CONTRAST_MIN = 4.5  # of primary colour against white paper, the AA level of WCAG 2.2 for text
 ITEMS_MIN = 3
+EXPECTED_PRICE = 0.7  # of a click, in bids
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ class DemoConfig:
     visits_per_week: float = 10.0  # of a shopper
     slots: int = 2
     click_rate: float = 0.015  # of a policy that is better than random
-    tight: tuple[float, float] = (0.4, 0.8)  # budget of every other campaign, in expected spend
-    loose: tuple[float, float] = (1.5, 3.0)  # and of the rest
+    tight: tuple[float, float] = (0.5, 0.9)  # budget of every other campaign, in expected spend
+    loose: tuple[float, float] = (2.0, 4.0)  # and of the rest
 
 
 def demo_campaigns(
@@ -65,12 +66,15 @@ def demo_campaigns(
         raise SourceError(f"expected {ITEMS_MIN} priced items of one brand and category that sold, found none")
     draw = chance.stream("market-campaigns")
     chosen = _choose(groups, demand, count, config, draw)
+    clicks = len(histories) * config.visits_per_week / 7 * days * config.slots * config.click_rate / len(chosen)
+    flight = (start_s, start_s + days * SECONDS_PER_DAY)
     campaigns = []
-    for number, (brand, category) in enumerate(chosen):
-        rows = groups[brand, category]
+    for number, key in enumerate(chosen):
+        rows = groups[key]
         rows = rows[np.lexsort((rows, ~promoted[rows], -demand[rows]))][:items_per_campaign]
-        flight_s = (start_s, start_s + days * SECONDS_PER_DAY)
-        campaigns.append(_campaign(number, brand, category, items, rows, flight_s, len(histories), len(chosen), config, draw))
+        bid, total = _money(items.price_micros[rows], clicks, tight=number % 2 == 1, config=config, draw=draw)
+        objective = "conversions" if number % 3 else "clicks"
+        campaigns.append(_campaign(key, items, rows, flight, bid, total, objective, config))
     return tuple(campaigns)
 
 
@@ -122,41 +126,47 @@ def _choose(
             times.update({n: times.get(n, 0) + 1 for n in names})
     ordinary = [key for key in ranked[: len(ranked) // 2 + 1] if key not in strong]
     extra = min(count - len(strong), len(ordinary))
-    picked = draw.choice(len(ordinary), size=extra, replace=False) if extra else []
+    picked = draw.permutation(len(ordinary))[:extra].tolist()
     return strong + [ordinary[i] for i in sorted(picked)]
 
 
+def _money(
+    price_micros: np.ndarray, clicks: float, *, tight: bool, config: DemoConfig, draw: np.random.Generator
+) -> tuple[int, int]:
+    """(bid, total budget): a click is worth margin x conversion rate; the budget is a part of the expected spend.
+
+    Spend is expected at EXPECTED_PRICE of the bid for `clicks` clicks; a tight budget does not reach for them.
+    """
+    worth = config.margin * float(np.median(price_micros)) * config.conversion_rate
+    bid = max(round(worth * draw.uniform(0.8, 1.25)), config.bid_micros_min)
+    factor = draw.uniform(*(config.tight if tight else config.loose))
+    return bid, max(round(clicks * EXPECTED_PRICE * bid * factor), bid)
+
+
 def _campaign(
-    number: int,
-    brand: str,
-    category: str,
+    key: tuple[str, str],
     items: ItemTable,
     rows: np.ndarray,
     flight_s: tuple[int, int],
-    shoppers: int,
-    campaigns: int,
+    bid_micros: int,
+    total_micros: int,
+    objective: str,
     config: DemoConfig,
-    draw: np.random.Generator,
 ) -> Campaign:
-    """One advertiser's order: the bid is what a click is expected to earn, the budget what it may spend of it."""
-    start_s, end_s = flight_s
-    weeks = (end_s - start_s) / (7 * SECONDS_PER_DAY)
-    margin = config.margin * float(np.median(items.price_micros[rows]))
-    bid = max(round(margin * config.conversion_rate * draw.uniform(0.8, 1.25)), config.bid_micros_min)
-    clicks = shoppers * config.visits_per_week * config.slots * config.click_rate / campaigns
-    factor = draw.uniform(*(config.tight if number % 2 else config.loose))
-    total = max(round(weeks * clicks * 0.7 * bid * factor), bid)
-    daily = max(round(total / (weeks * 7) * 1.3), bid)
-    objective = "conversions" if number % 3 else "clicks"
+    """One advertiser's order for these items."""
+    (brand, category), (start_s, end_s) = key, flight_s
+    days = (end_s - start_s) / SECONDS_PER_DAY
+    daily = min(max(round(total_micros / days), bid_micros), total_micros)
     material = _material(brand, category)
+    margin = config.margin * float(np.median(items.price_micros[rows]))
     return Campaign(
         campaign_id=stable_id("c", brand, category, start_s),
         advertiser=material.brand,
         name=f"{material.brand}: {category.split(c.CATEGORY_SEPARATOR)[-1].capitalize()}",
         currency=items.currency,
-        flight=Flight(start_s * MICROSECONDS, end_s * MICROSECONDS, total, daily),
+        flight=Flight(start_s * MICROSECONDS, end_s * MICROSECONDS, total_micros, daily),
         objective=objective,
-        bid_micros=bid,
+        bid_micros=bid_micros,
         items=tuple(str(items.ids[row]) for row in rows),
         material=material,
         target_cpa_micros=max(round(margin), 1) if objective == "conversions" else None,

@@ -115,8 +115,7 @@ def _hours(owner: np.ndarray, time_s: np.ndarray, households: int) -> np.ndarray
     everybody = np.bincount(hour, minlength=HOURS) + 0.5
     everybody = everybody / everybody.sum()
     own = np.bincount(owner * HOURS + hour, minlength=households * HOURS).reshape(households, HOURS)
-    own = (own + np.roll(own, 1, axis=1) + np.roll(own, -1, axis=1)) / 3
-    week = own + 30 * everybody
+    week = (own + np.roll(own, 1, axis=1) + np.roll(own, -1, axis=1)) / 3 + 30 * everybody
     return (week / week.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
@@ -151,10 +150,10 @@ def _due(pair_of_day: np.ndarray, day: np.ndarray, first: np.ndarray, size: np.n
         return np.zeros(BINS)
     others = (np.bincount(pair, gap)[pair] - gap) / (size[pair] - 2)
     at = gap / np.maximum(others, 1e-9) / BIN
-    events = np.bincount(np.minimum(at.astype(int), BINS - 1), minlength=BINS)
-    edges = np.arange(BINS)
-    exposure = np.clip(at[:, None] - edges[None, :], 0, 1).sum(axis=0)
-    exposure[-1] = np.maximum(at - (BINS - 1), 0).sum()
+    slot = np.minimum(at.astype(int), BINS - 1)
+    events = np.bincount(slot, minlength=BINS)
+    outlasted = len(at) - np.cumsum(events)  # gaps that cross a bin are at risk in all of it, the others in a part
+    exposure = np.bincount(slot, at - slot, BINS) + outlasted
     rate = (events + 1) / (exposure + 1 / (events.sum() / at.sum()))
     smooth = np.convolve(np.pad(np.log(rate), 1, mode="edge"), [0.25, 0.5, 0.25], mode="valid")
     return smooth - np.log(events.sum() / at.sum())

@@ -142,8 +142,14 @@ def _own_lines(market: Market, appeal: Appeal, chance: Chance, start_s: int, day
 
 
 def _more_wanted(
-    market: Market, appeal: Appeal, subject: np.ndarray, time_s: np.ndarray, day: np.ndarray, draw: np.random.Generator
+    market: Market,
+    appeal: Appeal,
+    subject: np.ndarray,
+    time_s: np.ndarray,
+    day: np.ndarray,
+    draw: np.random.Generator,
 ) -> np.ndarray:
+    """int32 [N]: the item of each line, of two candidates drawn from the household's tastes."""
     items, wants = [], []
     for _ in range(2):
         item = draw_lines(market.shelf, market.tastes, market.type_of_item, subject, draw)

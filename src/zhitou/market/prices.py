@@ -38,7 +38,10 @@ class Prices:
 def fit_prices(
     purchases: Histories, items: ItemTable, type_of_item: np.ndarray, types: int, promotions: pa.Table | None
 ) -> Prices:
-    """Price habits of the households in `purchases`; promotions: item, week (1 = the first), stores_display, stores_mailer."""
+    """Price habits of the households in `purchases`.
+
+    promotions: item, week (1 = the first of the purchases), stores_display, stores_mailer.
+    """
     known = purchases.price_micros > 0
     item, price = purchases.item[known], purchases.price_micros[known].astype(float)
     item_price = group_median(item, price, len(items))

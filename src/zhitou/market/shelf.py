@@ -12,13 +12,15 @@ import numpy as np
 from zhitou.events.histories import Histories
 from zhitou.market.tastes import OWN_SHARE, Tastes
 
+LATER = 0.8  # quantile of time: early lines have too short a past to repeat
+
 
 @dataclass(frozen=True)
 class Shelf:
     """Sales lookups. by_item: int64 [E], lines sorted by item, those of item m from item_offsets[m].
 
     by_type: int32 [E], items of all lines sorted by type, those of type t from type_offsets[t].
-    same_item: chance that a repeat of a type is a repeat of the very item.
+    same_item: chance that a repeat of a type repeats an item the household had bought before.
     """
 
     purchases: Histories
@@ -90,13 +92,30 @@ def _pick(cumulative: np.ndarray, row: np.ndarray, uniform: np.ndarray) -> np.nd
 
 
 def _loyalty(purchases: Histories, kind: np.ndarray, items: int, types: int) -> float:
-    """Share of lines whose item the household's previous line of that type held, among repeats of a type."""
-    key = purchases.subject_of_event * types + kind
-    order = np.argsort(key, kind="stable")
-    repeat = np.diff(key[order]) == 0
-    if not repeat.any():
+    """The chance to draw an own item again that gives the real share of repeats.
+
+    Among later lines of a type the household had bought before, `again` is the share whose very item it had bought
+    before; an item drawn by popularity is an own one with chance `luck`: again = same + (1 - same) x luck.
+    """
+    owner = purchases.subject_of_event
+    of_type, of_item = owner * types + kind, owner * items + purchases.item
+    late = ~_first(of_type) & (purchases.time_s >= np.quantile(purchases.time_s, LATER))
+    new = _first(of_item)
+    if not late.any():
         return 0.5
-    return float((np.diff(purchases.item[order])[repeat] == 0).mean())
+    again = float((~new)[late].mean())
+    share = np.bincount(purchases.item, minlength=items)[purchases.item] / np.bincount(kind)[kind]
+    code = np.unique(of_type, return_inverse=True)[1]
+    luck = float(np.bincount(code[new], share[new])[code[late]].mean())
+    return float(np.clip((again - luck) / max(1 - luck, 1e-9), 0, 1))
+
+
+def _first(key: np.ndarray) -> np.ndarray:
+    """bool: whether a key stands at its first place."""
+    first = np.zeros(len(key), dtype=bool)
+    order = np.argsort(key, kind="stable")
+    first[order[np.diff(key[order], prepend=-1) != 0]] = True
+    return first
 
 
 def _offsets(group: np.ndarray, groups: int) -> np.ndarray:

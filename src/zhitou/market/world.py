@@ -5,6 +5,7 @@ B = visits of a tick, S = slots, K = ads, H = shoppers, C = distinct types of th
 
 from __future__ import annotations
 
+import copy
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ class Organic:
 
 
 class World:
-    """Shoppers who answer. Its state moves only by what is shown and bought in it; go through `ticks` once."""
+    """Shoppers who answer. Its state moves only by what is shown and bought in it; time runs once."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -78,23 +79,40 @@ class World:
         self._seen_days = np.full(shoppers, plan.start_s / SECONDS_PER_DAY)
         self._coming: list[tuple[float, int, int]] = []  # (day, shopper, column) of sales still to come
         self._next = 0
+        self._last: Tick | None = None
 
     def ticks(self) -> Iterator[Tick]:
-        """The hours in order. What shoppers buy in an hour is known to the world from the next hour on."""
-        assert self._next == 0, "a world is lived through once; make another for another policy"
+        """The hours that are left, in order; go on with another call. What shoppers buy in an hour is known to the
+        world from the next hour on."""
         visits = self.plan.visits
-        for number in range(len(visits.offsets) - 1):
-            self._next = number + 1
+        while self._next < len(visits.offsets) - 1:
+            self._absorb_last()
+            number, self._next = self._next, self._next + 1
             span = slice(visits.offsets[number], visits.offsets[number + 1])
             start_s = self.plan.start_s + number * HOUR_S
             self._sell_until(start_s / SECONDS_PER_DAY)
-            tick = Tick(number, start_s, visits.subject[span], visits.time_s[span], np.arange(span.start, span.stop))
-            yield tick
-            bought = self.organic(tick)
-            column = self._column(bought.item)
-            known = column >= 0
-            at = (bought.subjects[known], column[known])
-            self._last_days[at] = np.fmax(self._last_days[at], bought.time_s[known] / SECONDS_PER_DAY)
+            self._last = Tick(
+                number, start_s, visits.subject[span], visits.time_s[span], np.arange(span.start, span.stop)
+            )
+            yield self._last
+
+    def fork(self) -> World:
+        """The same world, on its own from here: to let another policy go on from the same morning."""
+        twin = copy.copy(self)
+        for name in ("_last_days", "_ad_bought_days", "_seen", "_seen_days", "_coming"):
+            setattr(twin, name, getattr(self, name).copy())
+        return twin
+
+    def _absorb_last(self) -> None:
+        """What was bought in the last hour becomes part of the shoppers' state."""
+        if self._last is None:
+            return
+        bought = self.organic(self._last)
+        column = self._column(bought.item)
+        known = column >= 0
+        at = (bought.subjects[known], column[known])
+        self._last_days[at] = np.fmax(self._last_days[at], bought.time_s[known] / SECONDS_PER_DAY)
+        self._last = None
 
     def truth(self, tick: Tick) -> tuple[np.ndarray, np.ndarray]:
         """(pctr, pcvr), float64 [B, K]: chance of a click in the first slot, and of a conversion given it."""
@@ -195,8 +213,8 @@ class World:
         self._seen_days[who] = latest
         np.add.at(self._seen, (subject[rows], shown[rows, slots]), self.examination[slots].astype(np.float32))
         for row, slot in zip(*np.nonzero(converted), strict=True):
-            sale = (sale_s[row, slot] / SECONDS_PER_DAY, int(subject[row]), int(self.plan.appeal.column[shown[row, slot]]))
-            heapq.heappush(self._coming, sale)
+            column = int(self.plan.appeal.column[shown[row, slot]])
+            heapq.heappush(self._coming, (sale_s[row, slot] / SECONDS_PER_DAY, int(subject[row]), column))
 
     def _sell_until(self, day: float) -> None:
         while self._coming and self._coming[0][0] <= day:

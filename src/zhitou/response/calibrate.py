@@ -14,7 +14,7 @@ from scipy.special import expit, logit
 
 BETA_FROM = 200
 ISOTONIC_FROM = 5_000
-_SHIFT_SD = 0.15  # what a day's drift of a click rate looks like, in logits
+_DRIFT_SD = 0.05  # how much a click rate moves from one fold to the next by itself, in logits
 _SLOPE_SD = 0.15
 _STEPS = 20
 
@@ -42,30 +42,36 @@ class Calibration:
         return self.shift + self.low * (logits + no) - self.high * no
 
 
-def calibrate(logits: np.ndarray, labels: np.ndarray) -> Calibration:
-    """The calibration that the rule above allows, of logits float64 [R] and labels bool [R]."""
+def calibrate(logits: np.ndarray, labels: np.ndarray, taught: int) -> Calibration:
+    """The calibration that the rule above allows, of logits float64 [R] and labels bool [R].
+
+    taught: positives that the scores were learnt from. Their level is known to 1 / sqrt(taught) and drifts a little;
+    the later fold moves it by what that leaves open, no more.
+    """
     positives = int(labels.sum())
+    shift_sd = float(np.sqrt(1 / (taught + 1) + _DRIFT_SD**2))
     if not len(labels):
         return Calibration()
     if min(positives, len(labels) - positives) >= ISOTONIC_FROM:
         return _isotonic(logits, labels)
     no = -np.logaddexp(0.0, logits)
     if positives >= BETA_FROM:
-        shift, low, high = _newton(np.stack([np.ones_like(no), logits + no, -no], 1), labels, np.array([0, 1.0, 1.0]))
+        design = np.stack([np.ones_like(no), logits + no, -no], 1)
+        shift, low, high = _newton(design, labels, np.array([0, 1.0, 1.0]), shift_sd)
         # A negative power would turn the order round where p is large; one power for both ends never does.
         if low > 0 and high > 0:
             return Calibration("beta", shift, low, high)
-    shift, slope = _newton(np.stack([np.ones_like(no), logits], 1), labels, np.array([0, 1.0]))
+    shift, slope = _newton(np.stack([np.ones_like(no), logits], 1), labels, np.array([0, 1.0]), shift_sd)
     return Calibration("platt", shift, max(slope, 0.05), max(slope, 0.05))
 
 
-def _newton(design: np.ndarray, labels: np.ndarray, prior: np.ndarray) -> tuple[float, ...]:
+def _newton(design: np.ndarray, labels: np.ndarray, prior: np.ndarray, shift_sd: float) -> tuple[float, ...]:
     """Logistic regression whose coefficients are held near `prior`: the identity."""
     # The slope is measured around the middle of the logits, so that holding it does not move the level.
     middle = design[:, 1:].mean(0)
     centred = np.concatenate([design[:, :1], design[:, 1:] - middle], 1)
     start = np.concatenate([[prior[0] + middle @ prior[1:]], prior[1:]])
-    precision = np.concatenate([[1 / _SHIFT_SD**2], np.full(len(prior) - 1, 1 / _SLOPE_SD**2)])
+    precision = np.concatenate([[1 / shift_sd**2], np.full(len(prior) - 1, 1 / _SLOPE_SD**2)])
     beta = start.copy()
     for _ in range(_STEPS):
         p = expit(centred @ beta)

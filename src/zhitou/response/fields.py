@@ -18,10 +18,10 @@ _SEEN_LEAST = 20  # unknown (and known) values needed before "unknown" is a colu
 
 @dataclass(frozen=True)
 class Scaling:
-    """How F raw fields become G columns. All arrays [F] but `marked`, int [G - F]: the fields whose absence is marked.
+    """How F raw fields become G columns. Arrays are [F], but `marked` int [G - F]: fields whose absence is marked.
 
-    logged: bool, take log1p(max(x, 0)) first. centre, scale: float32, of the training rows; a constant field has
-    scale 0 here meaning "always 0 after it".
+    logged: bool, take log1p(max(x, 0)) first. centre, slope: float32; a column is (x - centre) * slope of a field,
+    and slope is one over the training rows' deviation, 0 for a field that never varied.
     """
 
     logged: np.ndarray
@@ -54,7 +54,7 @@ class Scaling:
     def columns(self, fields: np.ndarray) -> np.ndarray:
         """float32 [R, G] of raw fields [R, F]. Refused: another F (SchemaError)."""
         if fields.shape[-1] != len(self.centre):
-            raise SchemaError(f"expected {len(self.centre)} fields, got {fields.shape[-1]}; pass them as the model names them")
+            raise SchemaError(f"expected {len(self.centre)} fields, got {fields.shape[-1]}; see the model's names")
         raw = np.asarray(fields, dtype=np.float32)
         F = raw.shape[1]
         out = np.empty((len(raw), self.width), dtype=np.float32)

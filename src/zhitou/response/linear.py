@@ -1,40 +1,80 @@
-"""The part that few clicks can carry: a straight line in the columns, a term per slot, a term per ad.
+"""The part that few clicks can carry: a line in the columns that bends once, a few products, a term per slot and ad.
 
 Each coefficient has a normal prior around zero whose width is learnt from the same rows (MacKay's evidence rule),
-so that thirty clicks give little more than a base rate and a million give what they say. R = rows, P = columns,
-S = slots, A = ads.
+so that thirty clicks give little more than a base rate and a million give what they say. R = rows, G = columns,
+P = terms, S = slots, A = ads.
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 
 _ROUNDS = 25
+_CLOSE = 2e-3  # of a coefficient, in logits: far below what the rows can tell
 _INTERCEPT_SD = 1.0  # in logits around the rate given: e times more or less is no surprise
 _SLOT_SD = 1.0
 _COLUMN_SD = (0.02, 1.0)  # the widths that may be learnt
 _AD_SD = (0.02, 1.0)
+_PAIRS_MOST = 24
 _AD_NONE = 1e9  # precision of an unknown ad: its term stays 0
 
 
 @dataclass(frozen=True)
 class Linear:
-    """logit = intercept + x · weights + slots[slot] + ads[ad]; slots[0] == 0, and an unknown ad adds 0."""
+    """logit = intercept + terms(x) · weights + slots[slot] + ads[ad]; slots[0] == 0, and an unknown ad adds 0.
+
+    weights: float64 [P]. slots: float64 [S]. ads: float64 [A], centred: the average impression has ad term 0.
+    """
 
     intercept: float
     weights: np.ndarray
     slots: np.ndarray
     ads: np.ndarray
 
-    def logits(self, x: np.ndarray, slot: np.ndarray | None = None, ad: np.ndarray | None = None) -> np.ndarray:
-        """float64 [R] of columns float32 [R, P]; the first slot without `slot`, an unknown ad without `ad`."""
-        out = x.astype(np.float64) @ self.weights + self.intercept
-        if slot is not None:
-            out += self.slots[slot]
-        return out if ad is None else out + ad_terms(self.ads, ad)
+
+@dataclass(frozen=True)
+class Terms:
+    """What the weights multiply: columns, what each is above its knot, and the products of some pairs of them.
+
+    knots: float32 [G]. pairs: int32 [Q, 2]. P = 2 G + Q.
+    """
+
+    knots: np.ndarray
+    pairs: np.ndarray
+
+    def __call__(self, columns: np.ndarray) -> np.ndarray:
+        """float32 [R, P] of columns float32 [R, G]."""
+        R, G = columns.shape
+        out = np.empty((R, 2 * G + len(self.pairs)), dtype=np.float32)
+        out[:, :G] = columns
+        np.maximum(columns - self.knots, 0, out=out[:, G : 2 * G])
+        np.multiply(columns[:, self.pairs[:, 0]], columns[:, self.pairs[:, 1]], out=out[:, 2 * G :])
+        return out
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """Sizes of the groups of terms; each group's weights have a prior of their own."""
+        return (len(self.knots), len(self.knots), len(self.pairs))
+
+
+def telling_pairs(columns: np.ndarray, y: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """int32 [Q, 2]: pairs of columns whose product would tell more of `y` than the line's probabilities `p` know.
+
+    Rao's score test of each product, all pairs by two matrix products; a pair counts if its chi² exceeds 2 log of
+    the number of pairs, about what the best of so many idle pairs reaches by chance.
+    """
+    squares = columns * columns
+    missed = columns.T @ (columns * (y - p).astype(np.float32)[:, None])
+    spread = squares.T @ (squares * (p * (1 - p)).astype(np.float32)[:, None])
+    first, second = np.triu_indices(columns.shape[1], 1)
+    chi2 = missed[first, second] ** 2 / np.maximum(spread[first, second], 1e-6)
+    best = np.argsort(-chi2, kind="stable")[:_PAIRS_MOST]
+    best = best[chi2[best] > 2 * np.log(max(len(chi2), 2))]
+    return np.stack([first[best], second[best]], 1).astype(np.int32)
 
 
 def ad_terms(terms: np.ndarray, ad: np.ndarray) -> np.ndarray:
@@ -46,25 +86,34 @@ def ad_terms(terms: np.ndarray, ad: np.ndarray) -> np.ndarray:
 
 
 def fit_linear(
-    x: np.ndarray, y: np.ndarray, slot: np.ndarray, ad: np.ndarray, slots: int, ads: int, rate: float
+    x: np.ndarray,
+    y: np.ndarray,
+    slot: np.ndarray,
+    ad: np.ndarray,
+    slots: int,
+    rate: float,
+    groups: tuple[int, ...],
 ) -> Linear:
-    """The most probable line for labels `y` (bool [R]) of columns `x` (float32 [R, P]).
+    """The most probable line for labels `y` (bool [R]) of terms `x` (float32 [R, P]).
 
-    slot, ad: int [R], ad -1 = unknown. `rate`: what the mean probability is expected to be before looking.
-    Newton's method; ads are eliminated block by block, so 10,000 of them cost no more than their rows.
+    slot, ad: int [R], ad -1 = unknown. `rate`: what the mean probability is expected to be before looking. groups:
+    sizes of runs of terms, P in all, whose weights share a prior.
+    Newton's method; ads are eliminated block by block, so 10,000 of them cost little more than 10.
     """
-    design = _design(x, slot, slots)
-    owner = np.where((ad >= 0) & (ad < ads), ad, ads).astype(np.int64)
-    state = _State(design, y.astype(np.float64), owner, x.shape[1], slots, ads, rate)
+    P, ads = x.shape[1], int(ad.max(initial=-1)) + 1
+    owner = np.where(ad >= 0, ad, ads).astype(np.int64)
+    state = _State(_design(x, slot, slots), y.astype(np.float64), owner, groups, slots, ads, rate)
     for _ in range(_ROUNDS):
-        if state.step() < 1e-4:
+        if state.step() < _CLOSE:
             break
-    P = x.shape[1]
+    # An unknown ad counts as the average impression: the log of the mean factor, not the mean of the logs.
+    average = float(np.log(np.exp(state.ads[owner]).mean())) if len(y) else 0.0
+    seen = np.where(state.seen[:ads], state.ads[:ads] - average, 0.0)
     return Linear(
-        float(state.beta[0]),
+        float(state.beta[0]) + average,
         state.beta[1 : P + 1].copy(),
         np.concatenate([[0.0], state.beta[P + 1 :]]),
-        state.ads[:ads].copy(),
+        seen,
     )
 
 
@@ -83,11 +132,19 @@ class _State:
     """Where Newton's method stands."""
 
     def __init__(
-        self, design: np.ndarray, y: np.ndarray, owner: np.ndarray, P: int, slots: int, ads: int, rate: float
+        self,
+        design: np.ndarray,
+        y: np.ndarray,
+        owner: np.ndarray,
+        groups: tuple[int, ...],
+        slots: int,
+        ads: int,
+        rate: float,
     ) -> None:
-        R = len(y)
+        R, P = len(y), sum(groups)
         self.design, self.y, self.owner = design, y, owner
-        self.columns = slice(1, P + 1)
+        ends = np.cumsum([1, *groups])
+        self.groups = [slice(int(a), int(b)) for a, b in itertools.pairwise(ends) if b > a]
         self.mean = np.zeros(P + slots)
         self.mean[0] = np.log(rate / (1 - rate))
         self.precision = np.full(P + slots, 1 / 0.2**2)
@@ -100,7 +157,7 @@ class _State:
         self.seen[ads] = False
         self.beta, self.ads = self.mean.copy(), np.zeros(ads + 1)
         observed = (y.sum() + 20 * rate) / (R + 20)
-        self.beta[0] = np.log(observed / (1 - observed))
+        self.beta[0] = np.log(observed / (1 - observed))  # a start, not a prior
 
     def step(self) -> float:
         """One Newton step and one update of the priors' widths; the largest change of a coefficient."""
@@ -128,8 +185,9 @@ class _State:
 
     def _widths(self, variance: np.ndarray, ad_variance: np.ndarray) -> None:
         """Evidence rule: sd² = sum of squares over the number of well-determined coefficients."""
-        w, c = self.beta[self.columns], self.columns
-        self.precision[c] = 1 / _width(w, 1 - self.precision[c] * variance[c], _COLUMN_SD) ** 2
+        for c in self.groups:
+            known = 1 - self.precision[c] * variance[c]
+            self.precision[c] = 1 / _width(self.beta[c], known, _COLUMN_SD) ** 2
         if self.seen.any():
             s = self.seen
             known = 1 - self.ad_precision[s] * ad_variance[s]

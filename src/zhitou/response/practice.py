@@ -1,7 +1,7 @@
 """A small world whose true click and conversion probabilities are known: for tests, benches and tutorials.
 
-It is no shopper model: its curves, interactions, ad effects, slots, selection and delay only have the shapes that make
-real click logs hard, so that "close to the truth" can be measured.
+It is no shopper model: its curves, interactions, ad effects, slots, selection and delay only have the shapes that
+make real click logs hard, so that "close to the truth" can be measured.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ R = rows, F = fields, G = columns, A = ads, S = slots, H = width of the network.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass, field
+import math
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from scipy.special import expit
 from zhitou.core.errors import ModelError
 from zhitou.response.calibrate import Calibration
 from zhitou.response.fields import Scaling
-from zhitou.response.linear import Linear, ad_terms
+from zhitou.response.linear import Linear, Terms, ad_terms
 
 _CHUNK = 2_048  # rows that stay in the cache of one core together with all their intermediate columns
 _LOGIT_MOST = 16.0  # keeps every probability strictly inside (0, 1)
@@ -37,13 +38,13 @@ class Head:
 class Response:
     """pCTR of the first slot and pCVR of a click. Made by `train.fit_response`, kept by `save`, read by `load`.
 
-    knots: float32 [G], where each column's line may bend. network: the arrays of `model.Network`, None where
-    clicks were too few for one. figures: what is known of the fit, for its manifest.
+    terms: what the lines are made of. network: the arrays of `model.Network`, None where clicks were too few for
+    one or the later rows bore none out. figures: what is known of the fit, for its manifest.
     """
 
     fields: tuple[str, ...]
     scaling: Scaling
-    knots: np.ndarray
+    terms: Terms
     click: Head
     conversion: Head
     network: dict[str, np.ndarray] | None
@@ -58,8 +59,8 @@ class Response:
         it, and for a number not trained on, an ad counts as the average impression. Refused: another F.
         """
         lead = fields.shape[:-1]
-        flat = np.asarray(fields, dtype=np.float32).reshape(-1, fields.shape[-1])
-        ads = None if ad is None else np.broadcast_to(ad, lead).reshape(-1)
+        flat = np.asarray(fields, dtype=np.float32).reshape(math.prod(lead), fields.shape[-1])
+        ads = None if ad is None else np.broadcast_to(ad, lead).ravel()
         out = np.empty((2, len(flat)))
         for start in range(0, len(flat), _CHUNK):
             rows = slice(start, start + _CHUNK)
@@ -76,7 +77,7 @@ class Response:
     def logits(self, columns: np.ndarray) -> np.ndarray:
         """float64 [R, 2]: of click and conversion before ads, slots and calibration, for columns float32 [R, G]."""
         weights, constants = self._lines
-        out = np.concatenate([columns, np.maximum(columns - self.knots, 0)], 1) @ weights
+        out = self.terms(columns) @ weights
         if self.network is not None:
             out += network_logits(self.network, columns) * self._gates
         return out.astype(np.float64) + constants
@@ -102,7 +103,7 @@ class Response:
     def _arrays(self) -> dict[str, np.ndarray]:
         """Everything as named arrays: what is saved, and what the version is a hash of."""
         out = {f"scaling.{k}": np.asarray(v) for k, v in vars(self.scaling).items()}
-        out |= {"knots": self.knots, "examination": self.examination}
+        out |= {"knots": self.terms.knots, "pairs": self.terms.pairs, "examination": self.examination}
         for part, head in (("click", self.click), ("conversion", self.conversion)):
             line, cal = head.line, head.calibration
             out |= {f"{part}.weights": line.weights, f"{part}.slots": line.slots, f"{part}.ads": line.ads}
@@ -133,7 +134,7 @@ class Response:
         return cls(
             fields=tuple(manifest["fields"]),
             scaling=Scaling(**part["scaling"]),
-            knots=arrays["knots"],
+            terms=Terms(arrays["knots"], arrays["pairs"]),
             network=part["network"] or None,
             examination=arrays["examination"],
             figures=manifest["figures"],

@@ -74,7 +74,19 @@ class Rows:
         if not len(times):
             return 0
         cut = times[min(int(len(times) * share), len(times) - 1)]
-        return int(cut if cut > times[0] else times[np.searchsorted(times, cut, side="right") :].min(initial=cut + 1))
+        if cut > times[0]:
+            return int(cut)
+        later = times[times > cut]
+        return int(later[0] if len(later) else cut + 1)
+
+    def as_known_at(self, now_s: int, window_s: int) -> Rows:
+        """The rows decided before `now_s` as one knew them then: what still had time to convert is not mature.
+
+        Without this a model "trained at the cut" would have read conversions that came after it.
+        """
+        kept = self.select(self.time_s < now_s)
+        mature = kept.mature & (kept.time_s + window_s <= now_s)
+        return replace(kept, mature=mature, converted=kept.converted & mature)
 
     @classmethod
     def concat(cls, *parts: Rows) -> Rows:
@@ -82,7 +94,7 @@ class Rows:
         assert parts, "something is concatenated"
         for part in parts[1:]:
             if part.names != parts[0].names:
-                raise SchemaError(f"expected fields {parts[0].names}, got {part.names}; log both with one set of fields")
+                raise SchemaError(f"expected fields {parts[0].names}, got {part.names}; log one set of fields")
         joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS}
         return cls(fields=np.concatenate([part.fields for part in parts]), names=parts[0].names, **joined)
 
@@ -98,10 +110,10 @@ def _refuse_wrong_shapes(rows: Rows) -> None:
 def _refuse_wrong_values(rows: Rows) -> None:
     if np.isinf(rows.fields).any():
         worst = [n for n, bad in zip(rows.names, np.isinf(rows.fields).any(0), strict=True) if bad]
-        raise SchemaError(f"expected finite fields (NaN = unknown), got infinite {worst}; clip them where they are made")
+        raise SchemaError(f"expected finite fields (NaN = unknown), got infinite {worst}; clip them at their source")
     if len(rows) and rows.slot.min() < 0:
         raise SchemaError("expected slots 0, 1, 2 ..., got a negative one; number them in the order they are seen")
-    if (lost := int((rows.converted & ~rows.clicked).sum())):
+    if lost := int((rows.converted & ~rows.clicked).sum()):
         raise SchemaError(f"{lost:,} rows converted without a click; leave such conversions to attribution")
-    if (bad := int((~((rows.propensity > 0) & (rows.propensity <= 1))).sum())):
+    if bad := int((~((rows.propensity > 0) & (rows.propensity <= 1))).sum()):
         raise SchemaError(f"expected propensities in (0, 1], got {bad:,} outside; log them after all filters")

@@ -74,13 +74,16 @@ def _days(at_us: int | np.ndarray, size: int) -> np.ndarray:
     return np.full(size, days) if days.ndim == 0 else days
 
 
+# Loops instead of row assignments: numba compiles those in a tenth of the time.
 @njit(cache=True)
 def _read(by_ad, by_campaign, day, rows, days, out_ad, out_campaign):  # type: ignore[no-untyped-def]
     for b in range(rows.shape[0]):
         row = rows[b]
         if 0 <= row < day.shape[0] and day[row] == days[b]:
-            out_ad[b] = by_ad[row]
-            out_campaign[b] = by_campaign[row]
+            for k in range(by_ad.shape[1]):
+                out_ad[b, k] = by_ad[row, k]
+            for c in range(by_campaign.shape[1]):
+                out_campaign[b, c] = by_campaign[row, c]
 
 
 @njit(cache=True)
@@ -90,11 +93,13 @@ def _count(by_ad, by_campaign, day, campaign, rows, days, ads):  # type: ignore[
         if row < 0 or days[b] < day[row]:
             continue
         if days[b] > day[row]:
-            by_ad[row] = 0
-            by_campaign[row] = 0
+            for k in range(by_ad.shape[1]):
+                by_ad[row, k] = 0
+            for c in range(by_campaign.shape[1]):
+                by_campaign[row, c] = 0
             day[row] = days[b]
         for s in range(ads.shape[1]):
             if ads[b, s] >= 0:
-                k, c = ads[b, s], campaign[ads[b, s]]
-                by_ad[row, k] = min(by_ad[row, k] + 1, _MOST)
-                by_campaign[row, c] = min(by_campaign[row, c] + 1, _MOST)
+                ad, owner = ads[b, s], campaign[ads[b, s]]
+                by_ad[row, ad] = min(by_ad[row, ad] + 1, _MOST)
+                by_campaign[row, owner] = min(by_campaign[row, owner] + 1, _MOST)

@@ -104,21 +104,26 @@ def _reached(
     rules: Rules, requests: int, segments: Sequence[Iterable[str]] | None, locale: str | Sequence[str] | None
 ) -> np.ndarray:
     """bool [B, C]: whether each shopper is someone the campaign wants to reach."""
-    if not rules.segments and not rules.locales:
-        return np.ones((requests, len(rules.start_us)), dtype=bool)
-    matches = np.zeros((requests, len(rules.segments) + 1), dtype=bool)
-    matches[:, -1] = True
-    for row, names in enumerate(segments or ()):
-        matches[row, [rules.segments[name] for name in names if name in rules.segments]] = True
-    spoken = np.zeros((requests, len(rules.locales) + 1), dtype=bool)
-    spoken[:, -1] = True
-    rows: Sequence[str] = [locale] if isinstance(locale, str) else (locale or ())
-    for row, tag in enumerate(rows):
-        spoken[slice(None) if isinstance(locale, str) else row, _prefixes(rules.locales, tag)] = True
-    # a float product is a count of matches, and numpy hands it to BLAS
-    by_segment = matches.astype(np.float32) @ rules.wants_segment.T.astype(np.float32)
-    by_locale = spoken.astype(np.float32) @ rules.wants_locale.T.astype(np.float32)
-    return (by_segment > 0) & (by_locale > 0)
+    reached = np.ones((requests, len(rules.start_us)), dtype=bool)
+    if rules.segments:
+        places = [[rules.segments[n] for n in names if n in rules.segments] for names in segments or ()]
+        reached &= _wanted(places, requests, rules.wants_segment)
+    if rules.locales:
+        one = isinstance(locale, str)
+        tags: Sequence[str] = [str(locale)] if one else (locale or ())
+        spoken = _wanted([_prefixes(rules.locales, tag) for tag in tags], 1 if one else requests, rules.wants_locale)
+        reached &= spoken  # one locale for all is broadcast
+    return reached
+
+
+def _wanted(places: Sequence[Sequence[int]], requests: int, wants: np.ndarray) -> np.ndarray:
+    """bool [B, C]: whether any of each request's places is among those a campaign wants; `wants` as in Rules."""
+    matches = np.zeros((requests, wants.shape[1]), dtype=np.float32)
+    matches[:, -1] = 1.0
+    rows = [row for row, some in enumerate(places) for _ in some]
+    matches[rows, [place for some in places for place in some]] = 1.0
+    answer: np.ndarray = (matches @ wants.T) > 0  # a count of matches, as floats so that BLAS takes it
+    return answer
 
 
 def _prefixes(locales: dict[str, int], tag: str) -> list[int]:

@@ -88,7 +88,8 @@ def _inverse_gap(score, eligible, gamma, floor, top, slots, out):  # type: ignor
     best = np.empty(top, dtype=np.int32)
     share = np.empty(top, dtype=np.float64)
     for b in range(out.shape[0]):
-        out[b, :] = 0.0
+        for k in range(out.shape[1]):
+            out[b, k] = 0.0
         size = best_of_row(score[b], eligible[b], best)
         left = 1.0
         for first in range(min(slots, size)):
@@ -113,7 +114,8 @@ def _slate(probabilities, uniforms, order, propensity):  # type: ignore[no-untyp
     rows, slots = uniforms.shape
     left = np.empty(probabilities.shape[1], dtype=np.float64)
     for b in range(rows):
-        left[:] = probabilities[b]
+        for k in range(left.shape[0]):
+            left[k] = probabilities[b, k]
         for s in range(slots):
             total = 0.0
             for k in range(left.shape[0]):

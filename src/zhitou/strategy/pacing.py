@@ -9,31 +9,37 @@ import numpy as np
 
 from zhitou.core.errors import ConfigError
 
+ETA = 3.0
 STEP_MOST = 0.05
 MULTIPLIER_LEAST = 0.02
+_OWED_MOST = 0.5
 
 
 class DualPacing:
     """Dual mirror descent with the entropic mirror: bids are multiplied by 1 / lambda, and lambda follows spend.
 
-    After each stretch of traffic: lambda <- lambda * exp(eta * (z - rho) / rho), where z is what the stretch cost and
-    rho what the plan had for it: what is left of the budget, by the stretch's share of the forecast traffic that is
-    left. A step is clamped to |eta * g| <= step_most, since one dear click in a short stretch says little, and
-    lambda to [1, 1 / least], so that nobody bids above his bid and nobody falls silent. lambda outlives its horizon.
+    After each stretch of traffic: lambda <- lambda * exp(eta * (z - rho) / B), where z is what the stretch cost, rho
+    what the plan had for it (what is left of the budget, by the stretch's share of the forecast traffic that is left)
+    and B the horizon's budget. lambda stays in [1, 1 / least]: nobody bids above his bid, nobody falls silent.
+    lambda outlives its horizon.
 
-    budget_micros: int64 [C], for one horizon. It does not guard the budget (the ledger does); it avoids that the
+    A step is clamped to step_most per 1 % of the horizon's traffic (and to step_most below that), for one dear click
+    says little. What the clamp cuts off is owed, up to 0.5, and taken with the next steps: cut off for good it would
+    pull lambda down whenever clicks are few, as a stretch without a click is never clamped and one with a click is.
+
+    budget_micros: int64 [C], for one horizon. Pacing does not guard the budget (the ledger does); it avoids that the
     budget is gone before the day is.
 
     Balseiro, Lu and Mirrokni, "The Best of Many Worlds: Dual Mirror Descent for Online Allocation Problems", arXiv
-    2011.10124: mu_t = lambda, b_t(x_t) = z, rho = the budget per stretch, g_t = -(z - rho) / rho, step size eta; the
-    mirror map h(mu) = mu log mu makes the update multiplicative.
+    2011.10124: mu_t = lambda, b_t(x_t) = z / B, rho = the plan's share of B, step size eta; the mirror map
+    h(mu) = mu log mu makes the update multiplicative. Following the plan for what is left is ours.
     """
 
     def __init__(
         self,
         budget_micros: np.ndarray,
         *,
-        eta: float = 0.05,
+        eta: float = ETA,
         step_most: float = STEP_MOST,
         least: float = MULTIPLIER_LEAST,
     ) -> None:
@@ -41,6 +47,7 @@ class DualPacing:
             raise ConfigError("pacing needs eta > 0, 0 < step_most < 1 and 0 < least <= 1")
         self._eta, self._step_most, self._least = eta, step_most, least
         self._lambda = np.ones(len(budget_micros), dtype=np.float64)
+        self._owed = np.zeros(len(budget_micros), dtype=np.float64)
         self.renew(budget_micros)
 
     @property
@@ -65,12 +72,17 @@ class DualPacing:
         assert 0.0 <= traffic_share <= 1.0, "a stretch holds a share of the horizon's traffic"
         spend = np.asarray(spend_micros, dtype=np.int64)
         left = np.maximum(self._budget - self._spent, 0)
-        if traffic_share > 0:
-            plan = left * min(1.0, traffic_share / self._traffic_left)
-            surplus = np.divide(spend - plan, plan, out=np.zeros(len(plan)), where=plan > 0)
-            step = np.clip(self._eta * surplus, -self._step_most, self._step_most)
-            self._lambda = np.clip(self._lambda * np.exp(step), 1.0, 1.0 / self._least)
+        plan = left * min(1.0, traffic_share / self._traffic_left)
+        self._step(np.where(left > 0, (spend - plan) / np.maximum(self._budget, 1), 0.0), traffic_share)
         self._spent += spend
         self._traffic_left -= traffic_share
         if self._traffic_left <= 1e-9:  # the shares are doubles and need not sum to 1 exactly
             self.renew(self._budget)
+
+    def _step(self, surplus: np.ndarray, traffic_share: float) -> None:
+        """Move each lambda by its surplus, float64 [C] as a share of the budget."""
+        most = self._step_most * max(1.0, 100.0 * traffic_share)
+        wanted = self._eta * surplus + self._owed
+        step = np.clip(wanted, -most, most)
+        self._owed = np.clip(wanted - step, -_OWED_MOST, _OWED_MOST)
+        self._lambda = np.clip(self._lambda * np.exp(step), 1.0, 1.0 / self._least)

@@ -18,7 +18,7 @@ from zhitou.strategy.auction import rank
 from zhitou.strategy.best import best_of_row
 from zhitou.strategy.exploration import NEARLY_NEVER, TOP, inverse_gap, one_after_another
 
-GAMMA = 100.0
+GAMMA = 300.0
 FLOOR = 0.001
 
 

@@ -17,10 +17,13 @@ from zhitou.events.schema import Event
 class InterestModel(Protocol):
     """interest = f(behaviour). Implemented by the decoder and by every baseline."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+        ...
 
     def scores(self, histories: Histories, items: np.ndarray | None = None) -> np.ndarray:
-        """float32 [N, len(items)] (all M items if None): log-scale score of each item being next; higher is better."""
+        """float32 [N, len(items)] (all M if None): log-scale score of each item being next; higher is better."""
         ...
 
     def vectors(self, histories: Histories) -> np.ndarray:
@@ -32,8 +35,15 @@ class InterestModel(Protocol):
 class ResponseModel(Protocol):
     """Calibrated probabilities of a click, and of a conversion given a click, in the first slot."""
 
-    name: str
-    version: str
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """A name that changes with every number the predictions depend on."""
+        ...
 
     def predict(self, fields: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(pctr, pcvr), each float64 [...], for fields float32 [..., F]; columns as in the model's `fields`."""
@@ -77,6 +87,10 @@ class Ledger(Protocol):
         """int64 [n]: what was charged for each key: the amount, clipped to what remains. A key is charged once."""
         ...
 
+    def spent_micros(self) -> np.ndarray:
+        """int64 [C]: what each campaign has paid so far."""
+        ...
+
     def release(self, keys: list[str], at_us: int) -> None:
         """Give holds back that no click used."""
         ...
@@ -91,6 +105,10 @@ class Store(Protocol):
 
     def events(self, tenant: str, subject: str | None = None) -> list[Event]:
         """Events in order of (occurred_us, event_id)."""
+        ...
+
+    def known_events(self, tenant: str, event_ids: list[str]) -> set[str]:
+        """Those of these ids that are kept already."""
         ...
 
     def add_decisions(self, decisions: list[tuple[str, bytes]]) -> None:

@@ -24,8 +24,8 @@ class Rules:
     worth_micros: float64 [K], what a conversion is worth at the most (target CPA, or price / target ROAS);
     inf where every click is worth the bid, NaN where it is unknown. start_us, end_us: int64 [C]. ad_cap,
     campaign_cap: int32 [C], impressions a day. quiet_start, quiet_end: int8 [C], local hours, -1 = none.
-    segments, locales: place of each name; wants_segment: bool [C, G + 1], wants_locale: bool [C, L + 1], whose
-    last column is "anyone" and true where the campaign names none.
+    segments, locales: place of each name; wants_segment: float32 [C, G + 1], wants_locale: float32 [C, L + 1], 1
+    where the campaign names it; the last column is "anyone", 1 where the campaign names none.
     """
 
     campaign: np.ndarray
@@ -89,10 +89,10 @@ def _build(book: AdBook) -> Rules:
 
 def _wanted(names: list[tuple[str, ...]]) -> tuple[dict[str, int], np.ndarray]:
     place = {name: number for number, name in enumerate(sorted({n for some in names for n in some}))}
-    wants = np.zeros((len(names), len(place) + 1), dtype=bool)
+    wants = np.zeros((len(names), len(place) + 1), dtype=np.float32)
     for number, some in enumerate(names):
-        wants[number, [place[n] for n in some]] = True
-        wants[number, -1] = not some
+        wants[number, [place[n] for n in some]] = 1.0
+        wants[number, -1] = float(not some)
     return place, wants
 
 

@@ -1,6 +1,6 @@
 """The smallest service behind the door: three ads, the one last clicked first. For trying the door without data.
 
-    python -m zhitou.apps.http.example            # http://127.0.0.1:8000, prints an API key
+python -m zhitou.apps.http.example            # http://127.0.0.1:8000, prints an API key
 """
 
 from __future__ import annotations

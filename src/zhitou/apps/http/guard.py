@@ -42,7 +42,7 @@ class Guard:
         headers = Headers(scope=scope)
         asked = headers.get("x-request-id", "")
         request_id = asked if _REQUEST_ID.fullmatch(asked) else secrets.token_hex(8)
-        scope.setdefault("state", {})["request_id"] = request_id
+        scope["state"] = {**scope.get("state", {}), "request_id": request_id}
         origin = headers.get("origin", "")
         allowed = origin if origin in self._settings.cors_origins else None
         started, status = time.perf_counter(), 0
@@ -117,8 +117,4 @@ def _frames(error: Exception) -> str:
 def _note(scope: Scope, request_id: str, status: int, seconds: float) -> None:
     route = getattr(scope.get("route"), "path", "-")
     key_name = scope["state"].get("key_name", "-")
-    log.info(
-        "request=%s %s %s %d %.1fms key=%s", request_id, scope["method"], route, status, seconds * 1e3, key_name
-    )
-
-
+    log.info("request=%s %s %s %d %.1fms key=%s", request_id, scope["method"], route, status, seconds * 1e3, key_name)

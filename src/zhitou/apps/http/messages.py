@@ -117,6 +117,30 @@ class AdOut(BaseModel):
 class DecisionOut(BaseModel):
     """The ads for one request."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "decision_id": "d_4f1c",
+                    "ads": [
+                        {
+                            "slot": 0,
+                            "ad_id": "ad_9a2e",
+                            "item": "tea",
+                            "title": "Green tea, 100 g",
+                            "creative_url": "https://ads.example/creative/c_77d0.png",
+                            "html_url": "https://ads.example/creative/c_77d0.html",
+                            "click_url": "https://ads.example/t/c?d=d_4f1c&s=0&e=1785499200&m=QIOV...",
+                            "impression_url": "https://ads.example/t/i?d=d_4f1c&s=0&e=1785499200&m=VB6c...",
+                            "why_url": "https://ads.example/why/d_4f1c?s=0&e=1785499200&m=4laB...",
+                        }
+                    ],
+                    "reason": None,
+                }
+            ]
+        }
+    )
+
     decision_id: str
     ads: list[AdOut]
     reason: str | None = Field(description="Why there is no ad; null if there are some.")
@@ -140,11 +164,14 @@ class EventIn(Strict):
     context: Context | None = None
 
     @model_validator(mode="after")
-    def _price_has_a_currency(self) -> EventIn:
+    def _fits_together(self) -> EventIn:
         if self.price_micros is not None and self.currency is None:
             raise ValueError("price_micros needs a currency")
         if microseconds(self.occurred_at) < 0:
             raise ValueError("occurred_at lies before 1970")
+        slot = (self.context or {}).get("slot", 0)
+        if self.kind in ("impression", "click") and (type(slot) is not int or not 0 <= slot < SLOTS_MAX):
+            raise ValueError(f"context.slot is a whole number from 0 to {SLOTS_MAX - 1}")
         return self
 
 
@@ -206,6 +233,20 @@ class EventResult(BaseModel):
 
 class EventsOut(BaseModel):
     """What became of the batch: accepted + duplicates + refused is its size."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "accepted": 1,
+                    "duplicates": 0,
+                    "refused": 0,
+                    "clock_skew_seconds": 0,
+                    "results": [{"position": 0, "event_id": "web-1", "status": "kept", "reason": None}],
+                }
+            ]
+        }
+    )
 
     accepted: int
     duplicates: int

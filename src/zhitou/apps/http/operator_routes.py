@@ -26,7 +26,13 @@ REPORT_POLICY = (
 def add_operator_routes(app: FastAPI, door: Door) -> None:
     """Add /, /healthz, /readyz, /docs and /openapi.json."""
 
-    @app.get("/healthz", tags=["operation"], summary="The process answers", response_model=dict[str, str])
+    @app.get(
+        "/healthz",
+        tags=["operation"],
+        summary="The process answers",
+        response_model=dict[str, str],
+        response_description="Alive",
+    )
     @access(PUBLIC)
     async def healthz() -> Response:
         """Never waits for a decision."""
@@ -37,6 +43,7 @@ def add_operator_routes(app: FastAPI, door: Door) -> None:
         tags=["operation"],
         summary="The service can decide",
         response_model=dict[str, Any],
+        response_description="What is loaded",
         responses=documented("not_ready"),
     )
     @access(PUBLIC)

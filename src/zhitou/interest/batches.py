@@ -1,0 +1,201 @@
+"""From histories to the arrays a training step or a prediction reads. Nothing here is learnt.
+
+B = subjects, T = tokens, P = moments, U = items, M = items of the catalogue.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zhitou.core.units import SECONDS_PER_DAY
+from zhitou.events.histories import Histories
+from zhitou.interest.memory import pairs_at
+from zhitou.interest.model import TokenBatch
+from zhitou.interest.tokens import NOT_WANTED, Steps, Vocabulary, gap_bucket, steps_of, weekday
+
+
+@dataclass(frozen=True)
+class Example:
+    """One training step: tokens, P moments (cells of the token table), their own-item pairs, their targets."""
+
+    tokens: TokenBatch
+    hidden: Tensor
+    cell: Tensor
+    wait: Tensor
+    memories: tuple[tuple[Tensor, Tensor, Tensor], ...]  # moment, thing, features of items, types and lines
+    target_moment: Tensor
+    target_column: Tensor
+    target_weight: Tensor
+
+
+def token_batch(
+    histories: Histories, steps: Steps, begin: np.ndarray, end: np.ndarray, items: np.ndarray, column: np.ndarray
+) -> TokenBatch:
+    """The tokens of steps begin[b]:end[b] (int64 [B], numbers inside the subject) of each subject.
+
+    items: int64 [U]; column: int64 [M], where in `items` each item of these steps is.
+    """
+    sizes = end - begin
+    shape = (len(sizes), int(sizes.max(initial=0)) + 1)
+    row = np.repeat(np.arange(len(sizes)), sizes)
+    place = np.arange(len(row)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    step = np.repeat(steps.offsets[:-1] + begin, sizes) + place
+    cell = row * shape[1] + place + 1
+    many = np.diff(steps.lines)[step]
+    line = np.arange(many.sum()) + np.repeat(steps.lines[step] - np.cumsum(many) + many, many)
+    gap, day, days = (np.zeros(shape[0] * shape[1], dtype=t) for t in (np.int64, np.int64, np.float32))
+    before = np.maximum(step - 1, np.repeat(steps.offsets[:-1], sizes))
+    gap[cell] = np.where(step == before, 0, gap_bucket(steps.time_s[step] - steps.time_s[before]))
+    day[cell] = weekday(steps.time_s[step])
+    days[cell] = (steps.time_s[step] - steps.time_s[step - place]) / SECONDS_PER_DAY
+    return TokenBatch(
+        shape,
+        torch.from_numpy(np.asarray(items, dtype=np.int64)),
+        torch.from_numpy(np.repeat(cell, many)),
+        torch.from_numpy(column[histories.item[line]].astype(np.int64)),
+        torch.from_numpy(histories.action[line].astype(np.int64)),
+        torch.from_numpy(np.repeat(1 / np.sqrt(np.maximum(many, 1)), many).astype(np.float32)),
+        *(torch.from_numpy(part.reshape(shape)) for part in (gap, day, days)),
+    )
+
+
+def memory_arrays(
+    histories: Histories, steps: Steps, vocabulary: Vocabulary, asked: np.ndarray, asked_s: np.ndarray
+) -> tuple[tuple[Tensor, Tensor, Tensor], ...]:
+    """(moment, thing, features) for the memories of items, types and lines; arguments as in memory.pairs_at."""
+    found = (pairs_at(histories, steps, *things, asked, asked_s) for things in vocabulary.things)
+    return tuple(
+        (torch.from_numpy(p.moment), torch.from_numpy(p.thing), torch.from_numpy(p.features)) for p in found
+    )
+
+
+def column_of(items: Tensor, column: np.ndarray) -> Tensor:
+    """int64: the columns of these items."""
+    return torch.from_numpy(column).index_select(0, items)
+
+
+class Examples:
+    """Batches of training examples: subjects of like length together, a sample of moments of each."""
+
+    def __init__(
+        self,
+        histories: Histories,
+        vocabulary: Vocabulary,
+        *,
+        context: int,
+        positions_batch: int,
+        positions_subject: int,
+        id_dropout: float,
+        since_s: int | None = None,
+    ) -> None:
+        """since_s: predict only steps at this time or later (what came before is context)."""
+        self.histories, self.vocabulary = histories, vocabulary
+        self.steps = steps_of(histories)
+        self.context, self.positions_batch = context, positions_batch
+        self.positions_subject, self.id_dropout = positions_subject, id_dropout
+        sizes = self.steps.sizes
+        first = np.zeros(len(sizes), dtype=np.int64)
+        if since_s is not None:
+            owner = np.repeat(np.arange(len(sizes)), sizes)
+            first = np.bincount(owner[self.steps.time_s < since_s], minlength=len(sizes))
+        self.first = first
+        self.subjects = np.flatnonzero(sizes > first)
+
+    def epoch(self, rng: np.random.Generator) -> list[_Plan]:
+        """The plan of one epoch: which moments of which subjects make up each batch."""
+        chosen = [self._moments(int(subject), rng) for subject in self.subjects]
+        length = np.asarray([m[-1] for m in chosen]) if chosen else np.zeros(0)
+        order = np.argsort(length * np.exp(rng.normal(0, 0.1, len(length))), kind="stable")
+        plans, part, count = [], [], 0
+        for n in order:
+            part.append((int(self.subjects[n]), chosen[n]))
+            count += len(chosen[n])
+            if count >= self.positions_batch:
+                plans.append(_Plan(self, part, int(rng.integers(2**62))))
+                part, count = [], 0
+        if part:
+            plans.append(_Plan(self, part, int(rng.integers(2**62))))
+        return [plans[n] for n in rng.permutation(len(plans))]
+
+    def _moments(self, subject: int, rng: np.random.Generator) -> np.ndarray:
+        """Numbers of the steps to predict, within one window of `context` steps, later ones more often."""
+        first, total = self.first[subject], self.steps.sizes[subject]
+        top = total if total <= self.context else rng.integers(min(self.context, total), total + 1)
+        top = max(top, first + 1)
+        candidates = np.arange(max(first, top - self.context + (top > self.context)), top)
+        if len(candidates) <= self.positions_subject:
+            return candidates
+        weight = 1.0 + np.arange(len(candidates)) / len(candidates)
+        picked = rng.choice(candidates, self.positions_subject, replace=False, p=weight / weight.sum())
+        return np.sort(picked)
+
+    def example(self, part: list[tuple[int, np.ndarray]], rng: np.random.Generator | None) -> Example:
+        """The arrays of one batch; with a generator, some items' own embeddings are hidden."""
+        part = sorted(part, key=lambda entry: entry[0])
+        rows = np.asarray([subject for subject, _ in part])
+        histories = self.histories.select(rows)
+        steps = steps_of(histories)
+        wanted = [moments for _, moments in part]
+        end = np.asarray([m[-1] for m in wanted])
+        begin = np.maximum(end - self.context, 0)
+        row = np.repeat(np.arange(len(part)), [len(m) for m in wanted])
+        number = np.concatenate(wanted)
+        step = steps.offsets[row] + number
+        items, column = self._columns(histories.item)
+        asked = np.stack([row, number], axis=1)
+        memories = memory_arrays(histories, steps, self.vocabulary, asked, steps.time_s[step])
+        memories = ((memories[0][0], column_of(memories[0][1], column), memories[0][2]), *memories[1:])
+        tokens = token_batch(histories, steps, begin, end, items, column)
+        target_moment, target_item, target_weight = _targets(histories, steps, step)
+        hidden = np.zeros(len(items), dtype=bool) if rng is None else rng.random(len(items)) < self.id_dropout
+        last_s = steps.time_s[np.maximum(step - 1, 0)]
+        wait = np.where(number == 0, 0, gap_bucket(steps.time_s[step] - last_s))
+        arrays = (
+            hidden,
+            row * tokens.shape[1] + number - begin[row],
+            wait,
+        )
+        targets = (target_moment, column[target_item], target_weight)
+        hidden_, cell, wait_ = (torch.from_numpy(np.ascontiguousarray(a)) for a in arrays)
+        return Example(tokens, hidden_, cell, wait_, memories, *(torch.from_numpy(a) for a in targets))
+
+    def _columns(self, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The items ranked in this batch, frequent ones and those of its subjects, and the column of each item."""
+        inside = self.vocabulary.own > 0
+        inside[seen] = True
+        items = np.flatnonzero(inside)
+        column = np.full(len(self.vocabulary), -1, dtype=np.int64)
+        column[items] = np.arange(len(items))
+        return items, column
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A batch that is built when it is needed."""
+
+    examples: Examples
+    part: list[tuple[int, np.ndarray]]
+    seed: int
+
+    def build(self) -> Example:
+        return self.examples.example(self.part, np.random.default_rng(self.seed))
+
+
+def _targets(histories: Histories, steps: Steps, step: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(moment, item, weight) of the distinct items of each step; the weights of a moment sum to one.
+
+    A step of nothing but actions that are never predicted keeps its moment with weights of zero.
+    """
+    many = np.diff(steps.lines)[step]
+    line = np.arange(many.sum()) + np.repeat(steps.lines[step] - np.cumsum(many) + many, many)
+    moment = np.repeat(np.arange(len(step)), many)
+    wanted = ~np.isin(histories.action[line], NOT_WANTED)
+    width = int(histories.item.max(initial=0)) + 1
+    cells = np.unique(moment[wanted] * width + histories.item[line[wanted]])
+    moment = cells // width
+    weight = 1.0 / np.bincount(moment, minlength=len(step))[moment]
+    return moment, cells % width, weight.astype(np.float32)

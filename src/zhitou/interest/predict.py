@@ -1,0 +1,226 @@
+"""The trained model as the rest of zhitou sees it: scores, vectors, tags and rankings of histories.
+
+N = subjects, M = items, D = width, T = tokens, Q = pairs of a subject and an own item.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zhitou.catalog.table import ItemTable
+from zhitou.core.errors import ModelError
+from zhitou.evaluation import ranking
+from zhitou.events.histories import Histories
+from zhitou.interest.batches import column_of, memory_arrays, token_batch
+from zhitou.interest.config import InterestConfig
+from zhitou.interest.model import Decoder
+from zhitou.interest.softmax import Sparse
+from zhitou.interest.tokens import FINEST, Steps, Vocabulary, expected_next_s, gap_bucket, steps_of
+from zhitou.learning.checkpoints import load_model, save_model
+from zhitou.learning.fit import FitConfig
+
+CHUNK = 128
+_OWN, _CONTENT, _COUNT = "vocabulary.own", "vocabulary.content", "vocabulary.count"
+
+
+@dataclass(frozen=True)
+class Tag:
+    """A word for a taste: a category or brand, and the share of the next-step probability that falls on it."""
+
+    kind: str
+    word: str
+    weight: float
+
+
+class Interest:
+    """interest = f(behaviour), trained. Implements strategy.ports.InterestModel."""
+
+    name = "interest"
+
+    def __init__(self, module: Decoder, vocabulary: Vocabulary, config: InterestConfig, items: ItemTable) -> None:
+        self.module, self.vocabulary, self.config, self.items = module.eval(), vocabulary, config, items
+        with torch.no_grad():
+            self._table, self._bias = self.module.items(torch.arange(len(vocabulary)))
+            self._groups = self.module.group_tables()
+
+    def scores(
+        self, histories: Histories, items: np.ndarray | None = None, *, at_s: int | None = None
+    ) -> np.ndarray:
+        """float32 [N, len(items)] (all M if None): log-scale score of each item being in the next step.
+
+        at_s: Unix seconds of the question; without it, each subject is asked when its next step is due.
+        """
+        chosen = np.arange(len(self.vocabulary)) if items is None else np.asarray(items, dtype=np.int64)
+        out = np.empty((len(histories), len(chosen)), dtype=np.float32)
+        for start in range(0, len(histories), CHUNK):
+            rows = np.arange(start, min(start + CHUNK, len(histories)))
+            out[rows] = self._scores(histories.select(rows), chosen, at_s)
+        return out
+
+    def vectors(self, histories: Histories) -> np.ndarray:
+        """float32 [N, D]: the decoder's state after each subject's last step; the start token's without any."""
+        out = np.empty((len(histories), self.config.width), dtype=np.float32)
+        for start in range(0, len(histories), CHUNK):
+            rows = np.arange(start, min(start + CHUNK, len(histories)))
+            part = histories.select(rows)
+            out[rows] = self._states(part, steps_of(part)).numpy()
+        return out
+
+    def topk(
+        self, histories: Histories, k: int, *, exclude_seen: bool = False, at_s: int | None = None
+    ) -> np.ndarray:
+        """int64 [N, k]: the best items of each subject, best first, equal scores by item number."""
+        best = np.full((len(histories), min(k, len(self.vocabulary))), -1, dtype=np.int64)
+        for start in range(0, len(histories), CHUNK):
+            rows = np.arange(start, min(start + CHUNK, len(histories)))
+            part = histories.select(rows)
+            scores = self.scores(part, at_s=at_s)
+            if exclude_seen:
+                scores[part.subject_of_event, part.item] = -np.inf
+            best[rows] = ranking.topk(scores, k)
+        return best
+
+    def tags(self, histories: Histories, top: int = 5) -> list[tuple[Tag, ...]]:
+        """For each subject its `top` tags: categories and brands on which the next step's probability falls more
+        than on a subject without history, ordered by weight * log(weight / prior weight)."""
+        prior = self._masses(histories.keep(np.zeros(len(histories.item), dtype=bool)).select(np.arange(1))) if (
+            len(histories)
+        ) else []
+        return [
+            tag
+            for start in range(0, len(histories), CHUNK)
+            for tag in self._tags(histories.select(np.arange(start, min(start + CHUNK, len(histories)))), prior, top)
+        ]
+
+    def save(self, folder: Path, facts: dict[str, Any] | None = None) -> str:
+        """Write the model to `folder`; returns its version, the SHA-256 of its manifest.
+
+        facts: JSON values for the manifest, such as metrics with intervals and the fingerprint of the data.
+        """
+        voc = self.vocabulary
+        tensors: dict[str, Tensor | np.ndarray] = dict(self.module.state_dict())
+        tensors |= {_OWN: voc.own, _CONTENT: voc.content, _COUNT: voc.count}
+        manifest = {
+            "model": self.name,
+            "config": asdict(self.config),
+            "vocabulary_sha256": voc.fingerprint(),
+            "vocabulary_sizes": list(voc.sizes),
+            "items": len(voc),
+            "code_version": importlib.metadata.version("zhitou"),
+            "facts": facts or {},
+        }
+        return save_model(folder, tensors, manifest)
+
+    @classmethod
+    def load(cls, folder: Path, items: ItemTable) -> Interest:
+        """The model in this folder. Refused (ModelError): altered files, or a catalogue it was not made for."""
+        tensors, manifest = load_model(folder)
+        if manifest.get("model") != cls.name:
+            raise ModelError(f"{folder} holds a {manifest.get('model')!r} model, expected {cls.name!r}")
+        own, content, count = (tensors.pop(key).numpy() for key in (_OWN, _CONTENT, _COUNT))
+        vocabulary = Vocabulary(own, content, count, tuple(manifest["vocabulary_sizes"]))
+        if len(items) != len(vocabulary):
+            raise ModelError(
+                f"{folder} was made for {len(vocabulary)} items, the catalogue has {len(items)}; "
+                "train again, or load the catalogue it was trained with"
+            )
+        settings = manifest["config"]
+        settings["fit"] = FitConfig(**{**settings["fit"], "betas": tuple(settings["fit"]["betas"])})
+        config = InterestConfig(**settings)
+        module = Decoder(config, vocabulary)
+        module.load_state_dict(tensors)
+        return cls(module, vocabulary, config, items)
+
+    def _states(self, histories: Histories, steps: Steps) -> Tensor:
+        """[N, D]: the state after the last step."""
+        end = steps.sizes
+        begin = np.maximum(end - self.config.context, 0)
+        seen = np.unique(histories.item)
+        column = np.full(len(self.vocabulary), -1, dtype=np.int64)
+        column[seen] = np.arange(len(seen))
+        tokens = token_batch(histories, steps, begin, end, seen, column)
+        with torch.no_grad():
+            states = self.module.states(tokens, self._table[torch.from_numpy(seen.astype(np.int64))])
+            return states[torch.arange(len(end)), torch.from_numpy(end - begin)]
+
+    def _scores(self, histories: Histories, chosen: np.ndarray, at_s: int | None) -> np.ndarray:
+        steps = steps_of(histories)
+        states = self._states(histories, steps)
+        asked_s = expected_next_s(histories, at_s)
+        last_s = steps.time_s[np.maximum(steps.offsets[1:] - 1, 0)] if len(steps.time_s) else asked_s
+        wait = torch.from_numpy(np.where(steps.sizes == 0, 0, gap_bucket(asked_s - last_s)))
+        asked = np.stack([np.arange(len(histories)), steps.sizes], axis=1)
+        memories = memory_arrays(histories, steps, self.vocabulary, asked, asked_s)
+        pick = torch.from_numpy(chosen)
+        with torch.no_grad():
+            query = self.module.queries(states, wait)
+            scores = torch.addmm(self._bias[pick], query, self._table[pick].T)
+            self._add_own(scores, memories[0], states, chosen)
+            members = (self.module.items.content_code[pick, FINEST], self.module.items.line_of[pick])
+            for number, of in enumerate(members, start=1):
+                self._add_group(scores, number, memories[number], states, of)
+        return scores.numpy()
+
+    def _add_own(self, scores: Tensor, pairs: Sparse, states: Tensor, chosen: np.ndarray) -> None:
+        """Add what the memory of items says to scores [N, len(chosen)]."""
+        place = np.full(len(self.vocabulary), -1, dtype=np.int64)
+        place[chosen] = np.arange(len(chosen))
+        moment, item, features = pairs
+        column = column_of(item, place)
+        asked = column >= 0
+        moment, item, column = moment[asked], item[asked], column[asked]
+        own, thing = torch.unique(item, return_inverse=True)
+        added = self.module.of_items(features[asked], moment, thing, states, self._table[own])
+        scores.view(-1).index_add_(0, moment * len(chosen) + column, added)
+
+    def _add_group(self, scores: Tensor, number: int, pairs: Sparse, states: Tensor, of: Tensor) -> None:
+        """Add what the memory of types or lines says; of: int64 [len(chosen)], the thing each item counts as."""
+        moment, thing, features = pairs
+        things, column = torch.unique(of, return_inverse=True)
+        place = torch.full((int(max(thing.max(), things.max())) + 1,), -1) if len(thing) else None
+        if place is None:
+            return
+        place[things] = torch.arange(len(things))
+        asked = place[thing] >= 0
+        moment, thing = moment[asked], thing[asked]
+        vectors = self._groups[number - 1]
+        added = self.module.memories[number](features[asked], moment, thing, states, vectors)
+        dense = torch.zeros(len(scores), len(things))
+        dense.view(-1)[moment * len(things) + place[thing]] = added
+        scores += dense.index_select(1, column)
+
+    def _masses(self, histories: Histories) -> list[np.ndarray]:
+        """[N, codes] for the second category level and the brand: where the softmax over items falls."""
+        scores = torch.from_numpy(self.scores(histories))
+        share = torch.softmax(scores, dim=1)
+        masses = []
+        for codes, names in self._words():
+            mass = torch.zeros(len(share), len(names))
+            mass.index_add_(1, torch.from_numpy(codes.astype(np.int64)), share)
+            masses.append(mass.numpy())
+        return masses
+
+    def _words(self) -> list[tuple[np.ndarray, tuple[str, ...]]]:
+        table = self.items
+        return [(table.category[:, 1], table.category_names[1]), (table.brand, table.brand_names)]
+
+    def _tags(self, histories: Histories, prior: list[np.ndarray], top: int) -> list[tuple[Tag, ...]]:
+        masses, words = self._masses(histories), self._words()
+        found = []
+        for row in range(len(histories)):
+            tags: list[tuple[float, Tag]] = []
+            for kind, mass, before, (_, names) in zip(("category", "brand"), masses, prior, words, strict=True):
+                gain = mass[row] * np.log((mass[row] + 1e-9) / (before[0] + 1e-9))
+                gain[0] = 0.0  # the code of "unknown" is no word
+                best = np.lexsort((np.arange(len(gain)), -gain))[:top]
+                tags += [(float(gain[b]), Tag(kind, names[b], float(mass[row, b]))) for b in best if gain[b] > 0]
+            tags.sort(key=lambda entry: (-entry[0], entry[1].kind, entry[1].word))
+            found.append(tuple(tag for _, tag in tags[:top]))
+        return found

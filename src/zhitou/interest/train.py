@@ -1,0 +1,181 @@
+"""Training the interest model on behaviour, and bringing it up to date with newer behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from zhitou.catalog.table import ItemTable
+from zhitou.core.chance import Chance
+from zhitou.core.errors import ModelError
+from zhitou.events.histories import Histories
+from zhitou.interest.batches import Example, Examples
+from zhitou.interest.config import InterestConfig
+from zhitou.interest.model import Decoder
+from zhitou.interest.predict import Interest
+from zhitou.interest.softmax import next_step_loss
+from zhitou.interest.tokens import FINEST, Vocabulary
+from zhitou.learning.fit import FitReport, fit
+from zhitou.learning.progress import Progress
+
+VALID_POSITIONS = 3_000
+
+
+def fit_interest(
+    histories: Histories,
+    items: ItemTable,
+    config: InterestConfig,
+    chance: Chance,
+    folder: Path | None = None,
+    progress: Progress | None = None,
+) -> Interest:
+    """A model of these histories. `folder` keeps checkpoints of the training, so that it can be taken up again.
+
+    The last `valid_share` of the time line is held back to choose the number of epochs; with `refit` the model is
+    then trained anew on everything for that many. Refused (ModelError): histories without any event.
+    """
+    if not len(histories.time_s):
+        raise ModelError("expected behaviour to learn from, got no event; check the mapping and the consent")
+    start_s, end_s = int(histories.time_s.min()), int(histories.time_s.max())
+    cut_s = end_s - round(config.valid_share * (end_s - start_s))
+    past = histories.before(cut_s)
+    if config.valid_share and len(past.time_s):
+        interest, report = _train(past, histories, cut_s, items, config, chance, _inside(folder, "choose"), progress)
+        if not config.refit:
+            return interest
+        epochs = replace(config.fit, epochs=report.best_epoch + 1)
+        config = replace(config, fit=epochs)
+    return _train(histories, None, 0, items, config, chance, _inside(folder, "all"), progress)[0]
+
+
+def refresh(
+    interest: Interest,
+    histories: Histories,
+    chance: Chance,
+    *,
+    since_s: int,
+    epochs: int = 1,
+    lr_share: float = 0.25,
+    progress: Progress | None = None,
+) -> Interest:
+    """The same model after some more steps on the behaviour at `since_s` (Unix seconds) or later; a new object.
+
+    Nothing is forgotten of what the model knows of items; those that became frequent since keep their content
+    embedding until the next full training.
+    """
+    config = replace(interest.config, fit=replace(
+        interest.config.fit, epochs=epochs, lr=interest.config.fit.lr * lr_share, warmup=5, patience=None
+    ))
+    module = Decoder(interest.config, interest.vocabulary)
+    module.load_state_dict(interest.module.state_dict())
+    examples = _examples(histories, interest.vocabulary, config, since_s)
+    if len(examples.subjects):
+        _fit(module, examples, None, config, chance.child("refresh"), None, progress)
+    return Interest(module.eval(), interest.vocabulary, interest.config, interest.items)
+
+
+def _train(
+    past: Histories,
+    whole: Histories | None,
+    cut_s: int,
+    items: ItemTable,
+    config: InterestConfig,
+    chance: Chance,
+    folder: Path | None,
+    progress: Progress | None,
+) -> tuple[Interest, FitReport]:
+    vocabulary = Vocabulary.build(past, items, config.min_count)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(chance.number("interest-start") % 2**63)
+        module = Decoder(config, vocabulary)
+    examples = _examples(past, vocabulary, config, None)
+    _standardise(module, examples, chance)
+    validate = None if whole is None else _validation(_examples(whole, vocabulary, config, cut_s), chance)
+    report = _fit(module, examples, validate, config, chance, folder, progress)
+    return Interest(module, vocabulary, config, items), report
+
+
+def _examples(histories: Histories, vocabulary: Vocabulary, config: InterestConfig, since_s: int | None) -> Examples:
+    return Examples(
+        histories,
+        vocabulary,
+        context=config.context,
+        positions_batch=config.positions_batch,
+        positions_subject=config.positions_subject,
+        id_dropout=config.id_dropout,
+        since_s=since_s,
+    )
+
+
+def _fit(
+    module: Decoder,
+    examples: Examples,
+    validate: Callable[[torch.nn.Module], float] | None,
+    config: InterestConfig,
+    chance: Chance,
+    folder: Path | None,
+    progress: Progress | None,
+) -> FitReport:
+    return fit(
+        module,
+        batches=lambda epoch, rng: examples.epoch(rng),
+        loss=lambda model, plan: example_loss(model, plan.build()),
+        validate=validate,
+        config=config.fit,
+        chance=chance,
+        folder=folder,
+        progress=progress,
+    )
+
+
+def example_loss(module: torch.nn.Module, example: Example) -> Tensor:
+    """Mean cross entropy of the next step's items over the moments of this example, a scalar."""
+    assert isinstance(module, Decoder)
+    tokens = example.tokens
+    table, bias = module.items(tokens.items, example.hidden)
+    states = module.states(tokens, table).flatten(0, 1).index_select(0, example.cell)
+    own, *groups = [
+        (moment, thing, memory(features, moment, thing, states, vectors))
+        for memory, vectors, (moment, thing, features) in zip(
+            module.memories, (table, *module.group_tables()), example.memories, strict=True
+        )
+    ]
+    members = (module.items.content_code[tokens.items, FINEST], module.items.line_of[tokens.items])
+    target = (example.target_moment, example.target_column, example.target_weight)
+    query = module.queries(states, example.wait)
+    return next_step_loss(query, table, bias, own, target, tuple(zip(groups, members, strict=True)))
+
+
+def _validation(examples: Examples, chance: Chance) -> Callable[[torch.nn.Module], float]:
+    """Mean cross entropy on a fixed sample of the steps that `examples` predicts."""
+    plans = examples.epoch(chance.stream("interest-valid"))
+    kept, count = [], 0
+    for plan in plans:
+        if count < VALID_POSITIONS:
+            kept.append(examples.example(plan.part, None))
+            count += len(kept[-1].cell)
+
+    def validate(module: torch.nn.Module) -> float:
+        sums = [float(example_loss(module, e)) * len(e.cell) for e in kept]
+        return sum(sums) / max(count, 1)
+
+    return validate
+
+
+def _standardise(module: Decoder, examples: Examples, chance: Chance) -> None:
+    """Set mean and scale of the memory's features from a sample of the training moments."""
+    plans = examples.epoch(chance.stream("interest-scale"))[:8]
+    samples = [plan.build().memories for plan in plans]
+    for number, memory in enumerate(module.memories):
+        features = torch.cat([sample[number][2] for sample in samples])
+        if len(features) > 1:
+            memory.mean.copy_(features.mean(0))
+            memory.scale.copy_(1.0 / features.std(0).clamp_min(0.05))
+
+
+def _inside(folder: Path | None, name: str) -> Path | None:
+    return None if folder is None else folder / name
