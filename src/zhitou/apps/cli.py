@@ -59,7 +59,7 @@ def run(
     seeds: Annotated[int, typer.Option(min=2, help="Worlds in the study.")] = 10,
     as_json: Json = False,
 ) -> None:
-    """The same loop on your own files: `zhitou run --data orders.csv.gz --mapping examples/online_retail_mapping.toml`."""
+    """The same loop on your own files: `zhitou run --data orders.csv.gz --mapping mapping.toml`."""
     _loop(out, seed, seeds, data, mapping, as_json)
 
 
@@ -80,7 +80,7 @@ def _loop(out: Path, seed: int, seeds: int, data: Path | None, mapping: Path | N
 
 @app.command()
 def check(data: Data = None, mapping: Mapping = None, as_json: Json = False) -> None:
-    """Named checks of behaviour with PASS or FAIL and counts, writing nothing: `zhitou check --data x.csv --mapping m.toml`."""
+    """Named checks with PASS or FAIL and counts, writing nothing: `zhitou check --data x.csv --mapping m.toml`."""
     from zhitou.core.clock import SystemClock
     from zhitou.events.prepare import check as run_checks
     from zhitou.loop.s1_behaviour import collect
@@ -94,9 +94,8 @@ def check(data: Data = None, mapping: Mapping = None, as_json: Json = False) -> 
         print(json.dumps({"source": raw.name, "checks": rows}))
     else:
         for item in checks:
-            print(
-                f"{'PASS' if item.passed else 'FAIL'}  {item.name:<28} {item.count:>10,} of {item.total:>10,}  {item.sentence}"
-            )
+            mark = "PASS" if item.passed else "FAIL"
+            print(f"{mark}  {item.name:<28} {item.count:>10,} of {item.total:>10,}  {item.sentence}")
     if not all(c.passed for c in checks):
         raise typer.Exit(1)
 

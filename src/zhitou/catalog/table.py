@@ -26,7 +26,8 @@ class ItemTable:
     """M items as arrays, in the order of `ids` (sorted, so that equal data gives equal numbers).
 
     category: int32 [M, LEVELS], code of the path down to that level, 0 = unknown; names in category_names.
-    brand: int32 [M], 0 = unknown. price_micros: int64 [M], -1 = unknown. price_band: int8 [M], 0 = unknown.
+    brand: int32 [M], 0 = unknown. price_micros, sale_price_micros: int64 [M], -1 = unknown or no sale.
+    price_band: int8 [M], 0 = unknown. in_stock: bool [M], false only where the feed says so.
     """
 
     ids: np.ndarray
@@ -38,6 +39,8 @@ class ItemTable:
     price_micros: np.ndarray
     price_band: np.ndarray
     currency: str
+    sale_price_micros: np.ndarray = field(repr=False)
+    in_stock: np.ndarray = field(repr=False)
     locale: np.ndarray = field(repr=False)
     images: np.ndarray = field(repr=False)
 
@@ -55,16 +58,18 @@ class ItemTable:
         except KeyError:
             raise NotFoundError(f"item {item!r} is not in the catalogue; add it to the feed first") from None
 
-    def find(self, items: np.ndarray) -> np.ndarray:
+    def find(self, items: np.ndarray | pa.ChunkedArray) -> np.ndarray:
         """int32 [N]: numbers of these ids, -1 where an id is missing or not in the catalogue."""
-        values = pa.array(items, type=pa.string())
-        rows = pa.compute.index_in(values, value_set=pa.array(self.ids, type=pa.string()))
-        return rows.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+        values = items if isinstance(items, pa.ChunkedArray) else pa.chunked_array([pa.array(items, type=pa.string())])
+        words = values.combine_chunks().dictionary_encode()  # each id is looked up once, however often it is asked
+        rows = pa.compute.index_in(words.dictionary, value_set=pa.array(self.ids, type=pa.string())).fill_null(-1)
+        found = np.append(rows.to_numpy(zero_copy_only=False), -1).astype(np.int32)
+        return found[words.indices.fill_null(len(rows)).to_numpy(zero_copy_only=False)]
 
     def item(self, row: int) -> Item:
         """The item at this number, in words."""
         levels = self.category_names[LEVELS - 1][self.category[row, LEVELS - 1]]
-        price = int(self.price_micros[row])
+        price, sale = int(self.price_micros[row]), int(self.sale_price_micros[row])
         return Item(
             item=str(self.ids[row]),
             title=str(self.titles[row]),
@@ -72,6 +77,8 @@ class ItemTable:
             brand=self.brand_names[self.brand[row]] or None,
             price_micros=None if price < 0 else price,
             currency=self.currency,
+            sale_price_micros=None if sale < 0 else sale,
+            availability="in_stock" if self.in_stock[row] else "out_of_stock",
             image=self.images[row],
             locale=str(self.locale[row]),
         )
@@ -99,6 +106,8 @@ class ItemTable:
             price_micros=price,
             price_band=price_bands(price, category[:, 0]),
             currency=currencies[0] if currencies else "XXX",
+            sale_price_micros=table[c.SALE_PRICE_MICROS].fill_null(-1).to_numpy().astype(np.int64),
+            in_stock=np.asarray([v != "out_of_stock" for v in table[c.AVAILABILITY].to_pylist()], dtype=bool),
             locale=np.asarray([v or "en" for v in table[c.LOCALE].to_pylist()], dtype=object),
             images=np.asarray(table[c.IMAGE].to_pylist(), dtype=object),
         )

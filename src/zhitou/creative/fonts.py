@@ -137,14 +137,15 @@ class Fonts:
 def font_folders() -> tuple[Path, ...]:
     """$ZHITOU_FONTS (folders joined by the system's separator), the usual folders, then matplotlib's own."""
     own = [Path(p) for p in os.environ.get("ZHITOU_FONTS", "").split(os.pathsep) if p]
-    return (*own, *(Path(p).expanduser() for p in FOLDERS), *_matplotlib_folder())
+    return (*own, *(Path(p).expanduser() for p in FOLDERS), *matplotlib_folder())
 
 
-def _matplotlib_folder() -> list[Path]:
+def matplotlib_folder() -> tuple[Path, ...]:
+    """The folder of the DejaVu files that matplotlib carries; empty if it is not installed. Imports nothing."""
     spec = importlib.util.find_spec("matplotlib")
     if spec is None or spec.origin is None:
-        return []
-    return [Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf"]
+        return ()
+    return (Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf",)
 
 
 def _font_files(folders: tuple[Path, ...]) -> dict[str, Path]:

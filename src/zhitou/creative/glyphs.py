@@ -313,7 +313,7 @@ GLYPHS: dict[str, tuple[_Piece, ...]] = {
 _KEYWORDS = """
 pizza: pizza 披萨
 bag: chips crisps 薯片
-bottle: bottle bottles perfume fragrances 香水
+bottle: oil oils vinegar syrup syrups dressing dressings bottle bottles perfume fragrances 香水
 cone: ice-cream icecream cream/milk sherbets novelties cones gelato 冰淇淋
 paw: cat dog pet pets puppy kitten litter 宠物 猫 狗
 wine: wine wines champagne liquor spirits 葡萄酒 酒
@@ -327,8 +327,8 @@ cookie: sweets 饼干 蛋糕
 candy: candy gum mints chocolate choc candies 糖果 巧克力
 bread: bread breads buns rolls bagels muffins toast dough tortilla tortillas 面包
 fish: fish seafood salmon shrimp catfish finfish oysters 鱼 海鲜
-meat: meat meats beef pork chicken poultry turkey ham bacon sausage steak lunchmeat bologna hot-dogs dogs
-meat: ribs lamb burgers 肉
+meat: meat meats frankfurter frankfurters beef pork chicken poultry turkey ham bacon sausage steak lunchmeat bologna
+meat: hot-dogs dogs ribs lamb burgers 肉
 bowl: cereal oatmeal soup noodles pasta ramen rice salad salads bowl bowls dinner dinners entrees macaroni
 bowl: spaghetti 面条 米饭
 onion: onion onions garlic 洋葱
@@ -343,7 +343,7 @@ bag: chips snack crisps snacks pretzels popcorn nuts bag 零食 薯片
 jar: sauce sauces jam jams jelly peanut honey pickle pickles salsa olives condiments mustard catsup mayo
 jar: relish 酱
 cup: coffee tea cocoa mug mugs 咖啡 茶
-glass: water drink drinks beverage beverages seltzers 水 饮料
+glass: water waters drink drinks beverage beverages seltzers 水 饮料
 bottle: oil dressing syrup vinegar bottle ketchup perfume fragrance fragrances cologne 油 香水
 snow: frozen ice 冷冻
 roll: tissue tissues towel towels paper napkins toilet roll foil 纸
@@ -409,7 +409,8 @@ def names_product(text: str) -> bool:
 
 
 def _glyph_in(text: str) -> str:
-    words = set(re.findall(r"[\w-]+", text.lower())) | set(re.findall(r"\w+", text.lower()))
+    said = text.lower().replace("hot dog", "frankfurter")
+    words = set(re.findall(r"[\w-]+", said)) | set(re.findall(r"\w+", said))
     for glyph, keys in _WORDS:
         if words & keys or any(not key.isascii() and key in text for key in keys):
             return glyph

@@ -380,8 +380,9 @@ def _art(
         layers.append(Layer("backdrop", whole, (ground, Shape("rect", (c.x, c.y, c.w, c.h), palette.card, 14))))
     if picture is not None:
         b = picture.box
-        tile = Shape("rect", (frame.art.x, frame.art.y, frame.art.w, frame.art.h), "#ffffff", frame.art_radius)
-        layers.append(Layer("backdrop", frame.art, (tile,)))
+        panel, radius = (b.inset(-6), 8) if frame.free_art else (frame.art, frame.art_radius)
+        tile = Shape("rect", (panel.x, panel.y, panel.w, panel.h), "#ffffff", radius)
+        layers.append(Layer("backdrop", panel, (tile,)))
         return [*layers, Layer("product", b, (), (), picture)]
     if frame.free_art:
         circle = Shape("ellipse", (x + side / 2, y + side / 2, side * 0.84, side * 0.84), palette.panel)

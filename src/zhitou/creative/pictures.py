@@ -48,7 +48,9 @@ def read_source(name: str | None, folder: Path | None) -> bytes | None:
 def fit_picture(source: bytes, frame: Frame) -> Picture:
     """The whole picture, as large as fits the frame's panel with a margin, in its own proportions, on white."""
     art, pad = frame.art, min(PADDING, frame.art.h // 8)
-    if frame.label[1] < art.bottom and art.x < frame.label[0] - 12 < art.right:  # the ad label stands on the panel
+    if (
+        art.y <= frame.label[1] < art.bottom and art.x < frame.label[0] - 12 < art.right
+    ):  # the ad label stands on the panel
         low = frame.label[1] + 14 - pad
         art = Box(art.x, low, art.w, art.bottom - low)
     with Image.open(io.BytesIO(source)) as original:

@@ -149,7 +149,7 @@ def _shorter(name: str) -> list[str]:
     """
     if re.search(r"\b(non|no|not|free|without|substitute|imitation)\b", name.lower()):
         return []
-    plain = re.sub(r"\s*[(\[][^)\]]*[)\]]?", "", name).strip()
+    plain = re.sub(r"\s*[(\[][^)\]]*[)\]]?\s*", " ", name).strip()
     cut = re.split(r",| - | \u2013 | \| |: | [Ww]ith ", plain)[0].strip()
     return [plain, cut]
 

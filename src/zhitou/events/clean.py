@@ -111,7 +111,7 @@ def judge(
     rows = _timed(rows)
     rows = rows.mutate(**{c.EVENT_ID: rows[c.EVENT_ID].fill_null(_content_id(rows, tenant))})
     rows = rows.mutate(reason=_reason(raw, rows, clock_us))
-    rows = stored(raw.engine, "judged_rows", rows)
+    rows = stored(raw.engine, "rows_read", rows)
     rows = _with_twice(raw, rows)
     return _with_robots(raw, rows, config)
 
@@ -201,9 +201,11 @@ def _with_twice(raw: RawBehaviour, rows: ir.Table) -> ir.Table:
     read = rows.filter(legible)
     counted = read.group_by(c.EVENT_ID).agg(times=read.count(), first=read[c.SOURCE_ROW].min())
     again = stored(raw.engine, "said_twice", counted.filter(counted.times > 1).drop("times"))
+    if not count_of(again.count()):
+        return rows.mutate(**{TWICE: ibis.literal(False)})
     joined = rows.left_join(again, c.EVENT_ID).drop(f"{c.EVENT_ID}_right")
     later = (joined[REFUSED].isnull() | (joined[REFUSED] == SERVICE_LINE)) & (joined[c.SOURCE_ROW] != joined["first"])
-    return joined.mutate(**{TWICE: later.fill_null(False)}).drop("first")
+    return stored(raw.engine, "rows_told", joined.mutate(**{TWICE: later.fill_null(False)}).drop("first"))
 
 
 def _with_robots(raw: RawBehaviour, rows: ir.Table, config: PrepareConfig) -> ir.Table:
@@ -232,7 +234,7 @@ def _with_robots(raw: RawBehaviour, rows: ir.Table, config: PrepareConfig) -> ir
         *((joined["rank"] == rank, text) for rank, text in enumerate((ROBOT_MINUTE, ROBOT_DAY, ROBOT_ITEMS))),
         else_=ibis.null("string"),
     )
-    return joined.mutate(reason=joined.reason.fill_null(why)).drop("rank")
+    return stored(raw.engine, "rows_judged", joined.mutate(reason=joined.reason.fill_null(why)).drop("rank"))
 
 
 def bounds(raw: RawBehaviour, events: ir.Table, config: PrepareConfig) -> ir.Table:

@@ -21,7 +21,7 @@ from zhitou.core.errors import SourceError
 from zhitou.events import clean, quality
 from zhitou.events.checks import CLEAN, DUPLICATE, Census, Check, checks_of, share_check, take_census
 from zhitou.events.clean import TWICE, PrepareConfig
-from zhitou.events.engine import batches, count_of, json_object, json_text, stored
+from zhitou.events.engine import batches, count_of, json_object, json_text
 from zhitou.events.schema import EVENT_SCHEMA
 from zhitou.events.sessions import with_sessions
 from zhitou.events.sources.raw import ITEM_TYPES, PROMOTION_TYPES, RawBehaviour
@@ -80,7 +80,7 @@ def prepare(
     """
     folder.mkdir(parents=True, exist_ok=True)
     raw.engine.raw_sql(f"SET threads = {config.threads}; SET memory_limit = '{config.memory_mb}MB'")
-    judged = stored(raw.engine, "judged", clean.judge(raw, pseudonyms.tenant, pseudonyms.names, config, clock_us))
+    judged = clean.judge(raw, pseudonyms.tenant, pseudonyms.names, config, clock_us)
     census = take_census(raw, judged, config, clock_us)
     fit = judged.filter(judged[c.REASON].isnull() & ~judged[TWICE])
     if census.with_fate(CLEAN) == 0:

@@ -68,7 +68,6 @@ class OnlineFeatures:
         self._capacity = _CAPACITY_MIN
         self._state = [{s.name: _empty(s, _CAPACITY_MIN) for s in f.states()} for f in self.features]
         self._lay_out()
-        self._scratch = np.empty((0, self._width), dtype=np.float32)
         self._pending: tuple[np.ndarray, ...] = tuple(np.zeros(0, dtype=t) for t in _FACT_TYPES)
         self._arrived: list[tuple[np.ndarray, ...]] = []
 
@@ -107,7 +106,7 @@ class OnlineFeatures:
         twin = copy.copy(self)
         twin._rows, twin._forgotten = dict(self._rows), self._forgotten.copy()
         twin._state = [{name: array.copy() for name, array in state.items()} for state in self._state]
-        twin._arrived, twin._scratch = list(self._arrived), self._scratch[:0]
+        twin._arrived = list(self._arrived)
         return twin
 
     def subject_rows(self, subjects: list[str]) -> np.ndarray:
@@ -254,9 +253,7 @@ class OnlineFeatures:
     def _answer(self, rows: np.ndarray, time_s: np.ndarray, out: np.ndarray) -> None:
         """Fill out [B, K, F] from the states as they are."""
         ask = Questions(np.where(self._forgotten[rows] & (rows >= 0), NOBODY, rows + 1), time_s)
-        if len(self._scratch) < len(rows):  # kept between calls: fresh megabytes cost more than filling them
-            self._scratch = np.empty((len(rows), self._width), dtype=np.float32)
-        cells = self._scratch[: len(rows)]
+        cells = np.empty((len(rows), self._width), dtype=np.float32)
         for feature, state, starts in zip(self.features, self._state, self._starts, strict=True):
             feature.value(state, ask, cells, starts)
         _spread(cells, self._index, out)

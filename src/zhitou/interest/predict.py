@@ -39,6 +39,12 @@ class Tag:
     weight: float
 
 
+def _chunks(histories: Histories) -> list[np.ndarray]:
+    """Rows of these histories in chunks of like length, so that little of a chunk is padding."""
+    order = np.argsort(steps_of(histories).sizes, kind="stable")
+    return [order[start : start + CHUNK] for start in range(0, len(order), CHUNK)]
+
+
 class Interest:
     """interest = f(behaviour), trained. Implements strategy.ports.InterestModel."""
 
@@ -59,16 +65,14 @@ class Interest:
         """
         chosen = np.arange(len(self.vocabulary)) if items is None else np.asarray(items, dtype=np.int64)
         out = np.empty((len(histories), len(chosen)), dtype=np.float32)
-        for start in range(0, len(histories), CHUNK):
-            rows = np.arange(start, min(start + CHUNK, len(histories)))
+        for rows in _chunks(histories):
             out[rows] = self._scores(histories.select(rows), chosen, at_s)
         return out
 
     def vectors(self, histories: Histories) -> np.ndarray:
         """float32 [N, D]: the decoder's state after each subject's last step; the start token's without any."""
         out = np.empty((len(histories), self.config.width), dtype=np.float32)
-        for start in range(0, len(histories), CHUNK):
-            rows = np.arange(start, min(start + CHUNK, len(histories)))
+        for rows in _chunks(histories):
             part = histories.select(rows)
             out[rows] = self._states(part, steps_of(part)).numpy()
         return out
@@ -78,8 +82,7 @@ class Interest:
     ) -> np.ndarray:
         """int64 [N, k]: the best items of each subject, best first, equal scores by item number."""
         best = np.full((len(histories), min(k, len(self.vocabulary))), -1, dtype=np.int64)
-        for start in range(0, len(histories), CHUNK):
-            rows = np.arange(start, min(start + CHUNK, len(histories)))
+        for rows in _chunks(histories):
             part = histories.select(rows)
             scores = self.scores(part, at_s=at_s)
             if exclude_seen:
@@ -90,14 +93,15 @@ class Interest:
     def tags(self, histories: Histories, top: int = 5) -> list[tuple[Tag, ...]]:
         """For each subject its `top` tags: categories and brands on which the next step's probability falls more
         than on a subject without history, ordered by weight * log(weight / prior weight)."""
-        prior = self._masses(histories.keep(np.zeros(len(histories.item), dtype=bool)).select(np.arange(1))) if (
-            len(histories)
-        ) else []
-        return [
-            tag
-            for start in range(0, len(histories), CHUNK)
-            for tag in self._tags(histories.select(np.arange(start, min(start + CHUNK, len(histories)))), prior, top)
-        ]
+        found: list[tuple[Tag, ...]] = [()] * len(histories)
+        if not found:
+            return found
+        nothing = histories.select(np.arange(1))
+        prior = self._masses(nothing.keep(np.zeros(len(nothing.item), dtype=bool)))
+        for rows in _chunks(histories):
+            for row, tags in zip(rows, self._tags(histories.select(rows), prior, top), strict=True):
+                found[row] = tags
+        return found
 
     def save(self, folder: Path, facts: dict[str, Any] | None = None) -> str:
         """Write the model to `folder`; returns its version, the SHA-256 of its manifest.

@@ -189,8 +189,9 @@ class _Coming:
         self._rows = [rows[~due]]
         if due.any():
             now = rows[due]
-            kinds = np.full(len(now), KIND_CODE["conversion"], dtype=np.int8)
             ads = now[:, 1].astype(np.int32)
-            desk.candidates.features.write(
-                now[:, 0], kinds, desk.book.item[ads], ads, now[:, 2], desk.book.price_micros[ads]
-            )
+            items, prices = desk.book.item[ads], desk.book.price_micros[ads]
+            # once for the ad, and once as what it is to the shopper: a purchase
+            for kind, of_ad in (("conversion", ads), ("purchase", np.full_like(ads, -1))):
+                kinds = np.full(len(now), KIND_CODE[kind], dtype=np.int8)
+                desk.candidates.features.write(now[:, 0], kinds, items, of_ad, now[:, 2], prices)

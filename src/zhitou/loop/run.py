@@ -139,9 +139,8 @@ def open_stage(narrator: Narrator, shop: Shop, interest: Interest, features: Fea
         write_campaigns(shop.folder / CAMPAIGNS_FILE, campaigns)
         book = AdBook.build(campaigns, shop.items)
         shelf = make_creatives(book, shop.items, shop.folder / CREATIVES, shop.chance.child("creatives"))
-        narrator.fact(
-            f"{len(campaigns)} campaigns, {len(book)} ads; {len(shelf)} banners approved, {len(shelf.rejected)} refused"
-        )
+        narrator.fact(f"{len(campaigns)} campaigns, {len(book)} ads")
+        narrator.fact(f"{len(shelf)} banners approved, {len(shelf.rejected)} refused by the review")
         for record in shelf.rejected[:3]:
             narrator.fact(f"  refused: {record['item']} {record['size']}: {record['findings'][0]}")
         narrator.fact(f"wrote {shop.folder / CAMPAIGNS_FILE}, {shop.folder / CREATIVES}/")

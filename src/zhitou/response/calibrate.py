@@ -67,8 +67,9 @@ def calibrate(logits: np.ndarray, labels: np.ndarray, taught: int) -> Calibratio
 
 def _newton(design: np.ndarray, labels: np.ndarray, prior: np.ndarray, shift_sd: float) -> tuple[float, ...]:
     """Logistic regression whose coefficients are held near `prior`: the identity."""
-    # The slope is measured around the middle of the logits, so that holding it does not move the level.
-    middle = design[:, 1:].mean(0)
+    # Slopes turn around the logits where the positives are (weights p (1 - p)): there they leave the level alone.
+    weight = expit(design @ prior)
+    middle = np.average(design[:, 1:], axis=0, weights=weight * (1 - weight))
     centred = np.concatenate([design[:, :1], design[:, 1:] - middle], 1)
     start = np.concatenate([[prior[0] + middle @ prior[1:]], prior[1:]])
     precision = np.concatenate([[1 / shift_sd**2], np.full(len(prior) - 1, 1 / _SLOPE_SD**2)])

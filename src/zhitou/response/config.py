@@ -24,13 +24,13 @@ class ResponseConfig:
     expected_cvr: float = 0.03
     later_share: float = 0.2
     pairs_clicks_least: int = 100
-    clicks_least: int = 250
-    conversions_least: int = 250
+    clicks_least: int = 2_000
+    conversions_least: int = 2_000
     hidden: int = 32
     batch: int = 512
     negatives_per_click: int = 20
     fit: FitConfig = field(
-        default_factory=lambda: FitConfig(epochs=12, lr=3e-3, weight_decay=0.3, patience=4, warmup=10)
+        default_factory=lambda: FitConfig(epochs=12, lr=2e-3, weight_decay=0.3, patience=4, warmup=10)
     )
 
     def __post_init__(self) -> None:

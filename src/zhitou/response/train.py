@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from zhitou.core.chance import Chance
 from zhitou.core.errors import ConfigError
-from zhitou.evaluation.classification import log_loss
+from zhitou.evaluation.classification import log_losses
 from zhitou.learning.fit import fit
 from zhitou.learning.progress import Progress
 from zhitou.response.calibrate import Calibration, calibrate
@@ -213,9 +213,13 @@ class _Epoch:
 
 
 def _gate(base: np.ndarray, added: np.ndarray, labels: np.ndarray, later: np.ndarray) -> float:
-    """The share of the network's logits under which the later rows are the most probable; 0 leaves the line alone."""
-    losses = [log_loss(labels[later], expit(base[later] + gate * added[later])) for gate in _GATES]
-    return _GATES[int(np.argmin(losses))]
+    """The share of the network's logits under which the later rows are the most probable; 0 leaves the line alone.
+
+    A gate above 0 has to make them e times more probable: the network was stopped on these same rows, and a tie
+    goes to the fewer numbers.
+    """
+    losses = [log_losses(labels[later], expit(base[later] + gate * added[later])).sum() for gate in _GATES]
+    return _GATES[int(np.argmin(np.asarray(losses) + (np.asarray(_GATES) > 0)))]
 
 
 def _calibrations(rows: Rows, folds: Folds, logits: np.ndarray) -> tuple[Calibration, Calibration]:
