@@ -164,8 +164,7 @@ def test_a_file_that_is_no_parquet_is_refused(tmp_path: Path) -> None:
         read_files(path, SHOP, threads=1)
 
 
-@pytest.mark.parametrize("sign", [",", ";", "\t", "|"])
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize(("sign", "end"), [(",", "\n"), (";", "\r\n"), ("\t", "\n"), ("|", "\r\n")])
 def test_delimiters_and_line_ends_are_found(sign: str, end: str, tmp_path: Path) -> None:
     path = tmp_path / "shop.csv"
     path.write_bytes(("\ufeff" + end.join([HEADER, LINE, ""])).replace(",", sign).encode())
@@ -175,6 +174,30 @@ def test_delimiters_and_line_ends_are_found(sign: str, end: str, tmp_path: Path)
 def test_a_quoted_value_may_hold_the_delimiter_quotes_and_a_new_line(tmp_path: Path) -> None:
     raw = read_files(_csv(tmp_path, LINE.replace("pen", '"a ""red"", big\npen"')), SHOP, threads=1)
     assert _only_event(raw)["item"] == 'a "red", big\npen'
+
+
+def test_a_quotation_mark_that_never_closes_is_refused_with_its_line(tmp_path: Path) -> None:
+    lines = [f"{LINE}{n}" for n in range(30)]
+    lines[5] = lines[5].replace("pen", '"pen')
+    with pytest.raises(SourceError, match=r"line 7 of .* opens a quotation mark that does not close"):
+        read_files(_csv(tmp_path, *lines), SHOP, threads=1)
+
+
+def test_lines_that_end_in_two_ways_are_refused_with_the_cure(tmp_path: Path) -> None:
+    path = tmp_path / "shop.csv"
+    path.write_bytes(f"{HEADER}\r\n{LINE}\n{LINE}2\r\n".encode())
+    with pytest.raises(SourceError, match="save it with one of them"):
+        read_files(path, SHOP, threads=1)
+
+
+def test_bad_lines_anywhere_in_a_large_file_are_all_counted(tmp_path: Path) -> None:
+    bad = {0: "ann,caf\udce9,1,2.50,2026-03-01,o1", 1: "ann,pen", 2: f"{LINE},more", 3: 'ann,"p"en,1,2,2026-03-01,o1'}
+    lines = [bad[n // 50 % 4] if n % 50 == 0 else f"{LINE}{n}" for n in range(100_000)]
+    raw = read_files(_csv(tmp_path, *lines), SHOP, threads=2)
+    refused = raw.events.filter(raw.events.refused.notnull()).group_by("refused").agg(n=lambda t: t.count())
+    found = {row["refused"]: row["n"] for row in refused.to_pyarrow().to_pylist()}
+    assert found == {NOT_UTF8: 500, WRONG_WIDTH: 1_000, WRONG_QUOTES: 500}
+    assert raw.facts["lines"] == 100_000
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl", "json", "parquet"])

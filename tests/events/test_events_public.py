@@ -28,6 +28,7 @@ def _prepared(name: str, folder: Path) -> Prepared:
     return prepare(raw, folder, Pseudonyms("test", b"k" * 32), PrepareConfig(), NOW_US)
 
 
+@pytest.mark.slow  # 541,909 lines
 def test_online_retail_is_counted_as_it_came_and_every_fault_has_its_fate(tmp_path: Path) -> None:
     made = _prepared("online_retail", tmp_path)
     facts = {fact["name"]: fact["source"] for fact in made.quality["facts"]}

@@ -64,8 +64,8 @@ def test_an_item_had_on_day_0_and_4_seen_from_day_12() -> None:
         "has_interval": 1.0,
         "in_last_step": 0.0,
         "log_variety": 0.0,
-        # type 0 was had on day 0 and day 4
-        "log_kind_decayed_30_days": log(SMALL + 0.5 ** (12 / 30) + 0.5 ** (8 / 30)),
+        # type 0 was had twice on day 0, as items 0 and 1, and once on day 4
+        "log_kind_decayed_30_days": log(SMALL + 2 * 0.5 ** (12 / 30) + 0.5 ** (8 / 30)),
         "log_kind_age_days": log1p(8),
         "log_steps": log(3),
         "log_tenure_days": log1p(12),

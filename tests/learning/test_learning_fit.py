@@ -70,9 +70,10 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not() -> None:
     assert _bytes(modules[0]) != _bytes(modules[2])
 
 
+@pytest.mark.parametrize("average", [0.0, 0.9])
 @pytest.mark.parametrize("stop_at_step", [1, 8, 11])
-def test_a_run_stopped_by_ctrl_c_goes_on_to_the_same_bytes(tmp_path, stop_at_step) -> None:
-    config = FitConfig(epochs=4, patience=None)
+def test_a_run_stopped_by_ctrl_c_goes_on_to_the_same_bytes(tmp_path, stop_at_step, average) -> None:
+    config = FitConfig(epochs=4, patience=None, average=average)
     whole = _module()
     fit(whole, batches=_batches, loss=_loss, validate=_validate, config=config, chance=Chance(3))
     calls = []
@@ -146,6 +147,25 @@ def test_a_loss_that_is_not_a_number_and_an_empty_epoch_are_refused() -> None:
         fit(_module(), batches=_batches, loss=lambda m, b: _loss(m, b) * float("nan"), **common)
     with pytest.raises(ModelError, match="no batch"):
         fit(_module(), batches=lambda epoch, rng: [], loss=_loss, **common)
+
+
+def test_the_running_mean_is_what_is_kept_and_training_goes_on_from_the_weights_themselves() -> None:
+    """One weight w, loss (w - 1)^2: the mean lags behind the weight, which an unaveraged run shows."""
+    ends = []
+    for average in (0.0, 0.95):
+        module = nn.Linear(1, 1, bias=False)
+        nn.init.zeros_(module.weight)
+        config = FitConfig(epochs=3, lr=0.05, warmup=0, average=average, weight_decay=0.0)
+        fit(
+            module,
+            batches=lambda epoch, rng: range(5),
+            loss=lambda m, batch: (m.weight - 1).square().sum(),
+            validate=None,
+            config=config,
+            chance=Chance(1),
+        )
+        ends.append(float(module.weight.detach()))
+    assert 0 < ends[1] < ends[0] < 1
 
 
 def test_the_global_generator_is_left_as_it_was() -> None:

@@ -76,7 +76,8 @@ def test_the_network_finds_what_no_line_and_no_product_of_two_fields_can() -> No
     assert pctr[truth == 0.1].mean() < 0.14
 
 
-def test_with_too_few_clicks_for_it_there_is_no_network(response: Response) -> None:
+def test_with_too_few_clicks_for_it_there_is_no_network(rows: Rows) -> None:
+    response = fit_response(rows.select(np.arange(20_000)), chance=Chance(1))
     assert response.network is None
     assert response.click.gate == response.conversion.gate == 0
 

@@ -149,3 +149,17 @@ def test_under_vcg_no_other_bid_is_better_than_the_true_value(reserve: int) -> N
             changed = bids.copy()
             changed[0, 0] = other
             assert gain(changed, pctr, value) <= honest + 1.0  # prices are rounded up to whole micros
+
+
+def test_at_most_one_ad_of_a_group_is_ranked():
+    score, everyone = np.asarray([[5.0, 4.0, 3.0]]), np.ones((1, 3), dtype=bool)
+    assert rank(score, everyone, 2, np.asarray([0, 0, 1])).tolist() == [[0, 2]]
+    assert rank(np.asarray([[4.0, 5.0, 3.0]]), everyone, 3, np.asarray([0, 0, 1])).tolist() == [[1, 2, -1]]
+
+
+def test_nobody_bids_against_his_own_ads():
+    score, everyone = np.asarray([[10.0, 9.0, 4.0]]), np.ones((1, 3), dtype=bool)
+    pctr, bid = np.full((1, 3), 0.1), np.asarray([[100, 90, 40]])
+    order = np.asarray([[0]], dtype=np.int32)
+    assert clear(score, order, pctr, bid, everyone, 1).tolist() == [[90]]
+    assert clear(score, order, pctr, bid, everyone, 1, np.asarray([0, 0, 1])).tolist() == [[40]]

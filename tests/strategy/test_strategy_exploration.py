@@ -124,3 +124,22 @@ def test_an_order_without_exploration_is_drawn_all_but_once_in_a_billion() -> No
         order, propensity = slate(chances, np.full((1, 3), u))
         assert order.tolist() == [[2, 0, -1]]
         assert propensity[0, :2] == pytest.approx([1.0, 1.0], abs=1e-8)
+
+
+def test_a_slate_shows_at_most_one_ad_of_a_group_with_exact_propensities():
+    chances, group = np.asarray([[0.5, 0.3, 0.2]]), np.asarray([7, 7, 9])
+    order, propensity = slate(chances, np.asarray([[0.4, 0.99]]), group)
+    assert order.tolist() == [[0, 2]]
+    assert propensity.tolist() == [[0.5, 0.2 / 0.2]]
+
+
+def test_a_slate_ends_where_no_other_group_is_left():
+    order, _ = slate(np.asarray([[0.6, 0.4]]), np.asarray([[0.1, 0.1]]), np.asarray([1, 1]))
+    assert order.tolist() == [[0, -1]]
+
+
+def test_the_second_leader_is_the_best_of_another_group():
+    score, group = np.asarray([[4.0, 3.9, 2.0, 1.0]]), np.asarray([0, 0, 1, 2])
+    chances = inverse_gap(score, np.ones((1, 4), dtype=bool), gamma=1e6, floor=0.0, slots=2, group=group)[0]
+    assert chances[2] > chances[1] > 0
+    assert chances.sum() == pytest.approx(1.0)

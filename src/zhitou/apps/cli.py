@@ -82,7 +82,7 @@ def _loop(out: Path, seed: int, seeds: int, data: Path | None, mapping: Path | N
 def check(data: Data = None, mapping: Mapping = None, as_json: Json = False) -> None:
     """Named checks with PASS or FAIL and counts, writing nothing: `zhitou check --data x.csv --mapping m.toml`."""
     from zhitou.core.clock import SystemClock
-    from zhitou.events.prepare import check as run_checks
+    from zhitou.events.checks import check as run_checks
     from zhitou.loop.s1_behaviour import collect
 
     raw = collect(_narrator(True), data, mapping)

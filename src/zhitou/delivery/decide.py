@@ -91,10 +91,12 @@ class Desk:
         bid = self._bid(pcvr)
         eligible = biddable(bid, reason == 0, self.config.reserve_micros)
         reason[(reason == 0) & ~eligible] = CODE["below_floor"]
-        context = Context(eligible, pctr, bid, rows, asks.time_us, asks.slots, self.chance, self.batches)
+        context = Context(
+            eligible, pctr, bid, rows, asks.time_us, asks.slots, self.chance, self.batches, self.book.campaign
+        )
         proposal = self.policy.propose(context)
         uniforms = self.chance.stream("slate", self.batches).random((len(asks), asks.slots))
-        order, propensity = slate(proposal.probabilities, uniforms)
+        order, propensity = slate(proposal.probabilities, uniforms, self.book.campaign)
         price = self._price(proposal.score, order, pctr, bid, eligible)
         ids = tuple(stable_id("d", self.config.tenant, str(r)) for r in asks.request_ids)
         shown = self._hold(ids, asks, order, price, pctr)
@@ -226,7 +228,7 @@ class Desk:
     ) -> np.ndarray:
         if self.policy.flat_price:
             return np.take_along_axis(bid, np.maximum(order, 0), axis=1)
-        return clear(score, order, pctr, bid, eligible, self.config.reserve_micros)
+        return clear(score, order, pctr, bid, eligible, self.config.reserve_micros, self.book.campaign)
 
     def _hold(
         self, ids: tuple[str, ...], asks: Asks, order: np.ndarray, price: np.ndarray, pctr: np.ndarray

@@ -26,7 +26,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "category_clicks_week_log",
     ),
     "you have bought it before": ("item_purchases_log", "item_purchase_hours_log"),
-    "you often buy {kind}": ("category_share_log", "category_lift_log", "type_lift_log", "type_event_hours_log"),
+    "you looked at or bought {kind} not long ago": ("type_event_hours_log",),
+    "you often buy {kind}": ("category_share_log", "category_lift_log", "type_lift_log"),
     "you often buy this brand": ("brand_lift_log",),
     "its price is close to what you usually pay": ("price_ratio_log",),
     "what you bought in the past resembles what others bought before this": (

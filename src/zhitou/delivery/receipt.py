@@ -122,6 +122,7 @@ def _candidates(d: Decisions, b: int, book: AdBook) -> dict[str, Any]:
     reason[d.drawn[b][d.drawn[b] >= 0]] = 0
     return {
         "ad_id": list(book.ad_ids),
+        "campaign": book.campaign.tolist(),
         "reason": [REASONS[code].name for code in reason],
         "pctr": d.candidate_pctr[b].tolist(),
         "pcvr": d.candidate_pcvr[b].tolist(),
@@ -183,14 +184,15 @@ def replay(record: dict[str, Any]) -> list[dict[str, Any]]:
     columns, auction = record["candidates"], record["auction"]
     eligible = np.asarray([[name in (REASONS[0].name, "outbid") for name in columns["reason"]]])
     probability = np.asarray([columns["probability"]], dtype=np.float64)
-    order, propensity = slate(probability, np.asarray([auction["uniforms"]], dtype=np.float64))
+    group = np.asarray(columns["campaign"], dtype=np.int32)
+    order, propensity = slate(probability, np.asarray([auction["uniforms"]], dtype=np.float64), group)
     bid = np.asarray([columns["bid_micros"]], dtype=np.int64)
     if auction["flat_price"]:
         price = np.where(order >= 0, np.take_along_axis(bid, np.maximum(order, 0), axis=1), 0)
     else:
         score = np.asarray([columns["score"]], dtype=np.float64)
         pctr = np.asarray([columns["pctr"]], dtype=np.float64)
-        price = clear(score, order, pctr, bid, eligible, int(auction["reserve_micros"]))
+        price = clear(score, order, pctr, bid, eligible, int(auction["reserve_micros"]), group)
     slots = []
     for slot, ad in enumerate(order[0]):
         recorded = record["slots"][slot]

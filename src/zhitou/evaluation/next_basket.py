@@ -67,7 +67,7 @@ def measure(
     for start in range(0, len(rows), CHUNK):
         part = rows[start : start + CHUNK]
         past = task.past.select(part)
-        values = np.array(scores(past), dtype=np.float32)
+        values = np.array(scores(past))
         if new:
             values[past.subject_of_event, past.item] = -np.inf
         top = ranking.topk(values, k)

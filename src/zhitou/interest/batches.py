@@ -90,6 +90,8 @@ class Examples:
         positions_batch: int,
         positions_subject: int,
         id_dropout: float,
+        size_power: float = 0.0,
+        subject_power: float = 0.0,
         since_s: int | None = None,
     ) -> None:
         """since_s: predict only steps at this time or later (what came before is context)."""
@@ -97,6 +99,7 @@ class Examples:
         self.steps = steps_of(histories)
         self.context, self.positions_batch = context, positions_batch
         self.positions_subject, self.id_dropout = positions_subject, id_dropout
+        self.size_power, self.subject_power = size_power, subject_power
         sizes = self.steps.sizes
         first = np.zeros(len(sizes), dtype=np.int64)
         if since_s is not None:
@@ -159,9 +162,16 @@ class Examples:
             row * tokens.shape[1] + number - begin[row],
             wait,
         )
-        targets = (target_moment, column[target_item], target_weight)
+        share = self._shares(row, target_moment)
+        targets = (target_moment, column[target_item], (target_weight * share[target_moment]).astype(np.float32))
         hidden_, cell, wait_ = (torch.from_numpy(np.ascontiguousarray(a)) for a in arrays)
         return Example(tokens, hidden_, cell, wait_, memories, *(torch.from_numpy(a) for a in targets))
+
+    def _shares(self, row: np.ndarray, target_moment: np.ndarray) -> np.ndarray:
+        """float64 [P]: the weights of the moments, summing to one: more for large steps, less for busy subjects."""
+        size = np.bincount(target_moment, minlength=len(row))
+        share = size**self.size_power / np.bincount(row)[row] ** self.subject_power
+        return share / max(share.sum(), 1e-9)
 
     def _columns(self, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The items ranked in this batch, frequent ones and those of its subjects, and the column of each item."""

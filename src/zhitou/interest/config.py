@@ -17,7 +17,9 @@ class InterestConfig:
     those of their category, brand and price band. dropout: on token inputs and block outputs. id_dropout: share
     of items whose own embedding is hidden in a training step, so that content alone must do. positions_batch:
     steps predicted per optimiser step; positions_subject: at the most so many per subject and epoch (the later
-    ones more often), so that a heavy shopper does not speak for all. valid_share: the last part of the time line,
+    ones more often), so that a heavy shopper does not speak for all. size_power,
+    subject_power: a step counts as its number of items to the one, over its subject's steps in the batch to the
+    other power. valid_share: the last part of the time line,
     held back to choose the number of epochs on. refit: whether to train again on all behaviour for as many epochs.
     """
 
@@ -31,6 +33,8 @@ class InterestConfig:
     id_dropout: float = 0.1
     positions_batch: int = 512
     positions_subject: int = 24
+    size_power: float = 0.5
+    subject_power: float = 0.5
     valid_share: float = 0.1
     refit: bool = True
     fit: FitConfig = field(default_factory=lambda: FitConfig(epochs=6, lr=4e-3, warmup=30))

@@ -27,6 +27,7 @@ from zhitou.learning.checkpoints import load_model, save_model
 from zhitou.learning.fit import FitConfig
 
 CHUNK = 128
+LEAST_GAIN = 1e-4  # below it a tag is the prior's and not the shopper's
 _OWN, _CONTENT, _COUNT = "vocabulary.own", "vocabulary.content", "vocabulary.count"
 
 
@@ -224,7 +225,8 @@ class Interest:
                 gain = mass[row] * np.log((mass[row] + 1e-9) / (before[0] + 1e-9))
                 gain[0] = 0.0  # the code of "unknown" is no word
                 best = np.lexsort((np.arange(len(gain)), -gain))[:top]
-                tags += [(float(gain[b]), Tag(kind, names[b], float(mass[row, b]))) for b in best if gain[b] > 0]
+                best = best[gain[best] > LEAST_GAIN]
+                tags += [(float(gain[b]), Tag(kind, names[b], float(mass[row, b]))) for b in best]
             tags.sort(key=lambda entry: (-entry[0], entry[1].kind, entry[1].word))
             found.append(tuple(tag for _, tag in tags[:top]))
         return found

@@ -20,12 +20,12 @@ Sparse = tuple[Tensor, Tensor, Tensor]  # moment int64, column int64, value floa
 def next_step_loss(
     query: Tensor, table: Tensor, bias: Tensor, own: Sparse, target: Sparse, groups: tuple[tuple[Sparse, Tensor], ...]
 ) -> Tensor:
-    """Mean over moments of the cross entropy between the softmax over U items and the items of the next step.
+    """Weighted mean over moments of the cross entropy between the softmax over U items and the next step's items.
 
     query [P, D], table [U, D] and bias [U] make the logits. own: (moment, column, logit) is added to them, each
-    (moment, column) at most once. target: (moment, column, weight), the weights of a moment sum to one. groups:
-    for each grouping of the items, (moment, thing, logit) and the thing that each item counts as (int64 [U]): the
-    logit is added to all its items. All of these are in order of moments.
+    (moment, column) at most once. target: (moment, column, weight); the weights of a moment sum to the weight of
+    the moment, those of all moments to one. groups: for each grouping of the items, (moment, thing, logit) and the
+    thing that each item counts as (int64 [U]): the logit is added to all its items. All are in order of moments.
     """
     flat: list[Tensor] = []
     for pair, members in groups:
@@ -55,12 +55,13 @@ class _NextStep(torch.autograd.Function):
         groups = [(_Ragged(flat[k : k + 3], edges), flat[k + 3]) for k in range(6, len(flat), 4)]
         grads = [torch.empty_like(query), torch.zeros_like(table), torch.zeros_like(bias)]
         logit_grads = [torch.empty_like(part.value) for part in (own, *(g for g, _ in groups))]
+        mass = torch.zeros(rows).index_add_(0, target.moment, target.value)
         total = torch.zeros(())
         for n, (a, b) in enumerate(pairwise(edges.tolist())):
             if a < b:
-                total += _chunk(n, a, b, query, table, bias, own, target, groups, grads, logit_grads)
+                total += _chunk(n, a, b, query, table, bias, own, target, groups, mass[a:b], grads, logit_grads)
         ctx.save_for_backward(*grads, *logit_grads)
-        return total / rows
+        return total
 
     @staticmethod
     def backward(ctx, grad):
@@ -71,9 +72,9 @@ class _NextStep(torch.autograd.Function):
         return tuple(out)
 
 
-def _chunk(n, a, b, query, table, bias, own, target, groups, grads, logit_grads):
-    """Loss of moments a to b, summed; their part of the gradients is added to `grads` and `logit_grads`."""
-    part, width, rows = query[a:b], b - a, len(query)
+def _chunk(n, a, b, query, table, bias, own, target, groups, mass, grads, logit_grads):
+    """Summed loss of moments a to b, whose weights are `mass`; their part of the gradients is added to the others."""
+    part, width = query[a:b], b - a
     logits = torch.addmm(bias[:, None], table, part.T)
     cells = logits.view(-1)
     own_part, own_at = own.chunk(n, a, width)
@@ -92,10 +93,10 @@ def _chunk(n, a, b, query, table, bias, own, target, groups, grads, logit_grads)
     loss = -(cells[want_at] * weight).sum()
     peak = logits.amax(0, keepdim=True)
     logits.sub_(peak).exp_()
-    mass = logits.sum(0, keepdim=True)
-    loss += (mass.log() + peak).sum()
-    logits.div_(mass * rows)
-    cells.index_add_(0, want_at, weight / -rows)
+    total = logits.sum(0, keepdim=True)
+    loss += ((total.log() + peak) * mass).sum()
+    logits.mul_(mass / total)
+    cells.index_add_(0, want_at, -weight)
     logit_grads[0][own_part] = cells[own_at]
     for grad, (_, members), (group_part, group_at, kept, size) in zip(logit_grads[1:], groups, places, strict=True):
         dense = torch.zeros(size, width).index_add_(0, members, logits)

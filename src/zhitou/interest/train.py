@@ -107,6 +107,8 @@ def _examples(histories: Histories, vocabulary: Vocabulary, config: InterestConf
         positions_batch=config.positions_batch,
         positions_subject=config.positions_subject,
         id_dropout=config.id_dropout,
+        size_power=config.size_power,
+        subject_power=config.subject_power,
         since_s=since_s,
     )
 

@@ -38,8 +38,9 @@ class FitConfig:
     falling along a cosine to `lr_floor` times itself at the last epoch. weight_decay touches matrices only.
     patience: stop after so many epochs without a better validation (None = never). clip: largest norm of a
     gradient. eps: what AdamW adds below its fraction; a large one keeps rows that are seldom touched from
-    being moved by noise alone. max_seconds: a wall limit; it makes the result depend on the machine, so None is the default and
-    limits in epochs are preferred.
+    being moved by noise alone. average: above 0, the weights that are validated and kept are a running mean that
+    keeps this share of itself at each step. max_seconds: a wall limit; it makes the result depend on the machine,
+    so None is the default and limits in epochs are preferred.
     """
 
     epochs: int = 5
@@ -51,6 +52,7 @@ class FitConfig:
     clip: float = 1.0
     betas: tuple[float, float] = (0.9, 0.98)
     eps: float = 1e-8
+    average: float = 0.0
     max_seconds: float | None = None
 
     def __post_init__(self) -> None:
@@ -115,7 +117,8 @@ def fit(
                 _epoch(run, batches, loss, progress, interrupted)
                 if interrupted.is_set():
                     break
-                run.close_epoch(None if validate is None else _validated(module, validate))
+                with run.averaged():
+                    run.close_epoch(None if validate is None else _validated(module, validate))
                 if config.max_seconds is not None and timer() - begun >= config.max_seconds:
                     run.stopped_by = run.stopped_by or "max_seconds"
                 run.save()
@@ -168,6 +171,9 @@ class _Run:
         self.best_epoch, self.best_value = -1, math.inf
         self.best: dict[str, Tensor] = {}
         self.stopped_by: str | None = None
+        self.mean: dict[str, Tensor] = {}
+        if config.average:
+            self.mean = {k: v.detach().clone() for k, v in module.named_parameters()}
         if folder is not None and (folder / MANIFEST).exists():
             self._resume(folder)
 
@@ -184,6 +190,10 @@ class _Run:
         value.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.module.parameters(), self.config.clip, foreach=True)
         self.optimizer.step()
+        if self.mean:
+            keep = min(self.config.average, (1 + self.steps_done) / (10 + self.steps_done))
+            for name, parameter in self.module.named_parameters():
+                self.mean[name].lerp_(parameter.detach(), 1 - keep)
         self.train_sum += number
         self.step += 1
         self.steps_done += 1
@@ -194,6 +204,18 @@ class _Run:
         passed = (self.epoch + (self.step / total if total else 0.0)) / self.config.epochs
         fall = 0.5 * (1 + math.cos(math.pi * min(passed, 1.0)))
         return self.config.lr * warm * (self.config.lr_floor + (1 - self.config.lr_floor) * fall)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The module with the running mean of its weights, if one is kept; afterwards with its own again."""
+        own = {name: parameter.detach().clone() for name, parameter in self.module.named_parameters() if self.mean}
+        with torch.no_grad():
+            for name, parameter in self.module.named_parameters():
+                parameter.copy_(self.mean.get(name, parameter))
+        yield
+        with torch.no_grad():
+            for name, parameter in self.module.named_parameters():
+                parameter.copy_(own.get(name, parameter))
 
     def close_epoch(self, valid: float | None) -> None:
         """Note the epoch's result and decide whether the run ends here."""
@@ -225,7 +247,7 @@ class _Run:
             return
         state = self.optimizer.state_dict()["state"]
         moments = {f"{p}.{key}": value for p, entry in state.items() for key, value in entry.items()}
-        groups = {"current": self.module.state_dict(), "best": self.best, "optimizer": moments}
+        groups = {"current": self.module.state_dict(), "best": self.best, "optimizer": moments, "mean": self.mean}
         where = {
             "epoch": self.epoch,
             "step": self.step,
@@ -244,6 +266,7 @@ class _Run:
             if manifest.get(key) != value:
                 raise ModelError(f"{folder} is of a run with another {key}; use a new folder or its settings")
         self.module.load_state_dict(groups["current"])
+        self.mean = groups["mean"]
         moments: dict[int, dict[str, Tensor]] = {}
         for name, value in groups["optimizer"].items():
             number, key = name.split(".", 1)

@@ -8,6 +8,7 @@ from zhitou.core.errors import ConfigError
 from zhitou.events.sources.complete_journey import read_complete_journey
 from zhitou.events.sources.files import read_files
 from zhitou.events.sources.raw import RawBehaviour
+from zhitou.events.sources.segment import read_segment
 from zhitou.loop.narrator import Narrator
 
 SEGMENT = "segment"
@@ -25,7 +26,7 @@ def collect(narrator: Narrator, data: Path | None = None, mapping: Path | None =
         elif data is None or mapping is None:
             raise ConfigError("expected --data and --mapping together; docs/events.md shows a mapping of ten lines")
         elif str(mapping) == SEGMENT:
-            raw = read_files(data, mapping)
+            raw = read_segment(data)
         else:
             raw = read_files(data, mapping)
         narrator.fact(f"{raw.name}: {raw.about}")

@@ -29,7 +29,7 @@ _WEIGHT = 50  # impressions (or clicks) that the expected rate counts for beside
 _TREES = {
     "objective": "binary",
     "learning_rate": 0.05,
-    "num_leaves": 7,
+    "num_leaves": 4,
     "min_data_in_leaf": 100,
     "lambda_l2": 5.0,
     "bagging_fraction": 0.8,
@@ -87,7 +87,10 @@ def fit_logistic(rows: Rows, config: ResponseConfig | None = None, chance: Chanc
 
 
 def fit_trees(rows: Rows, config: ResponseConfig | None = None, chance: Chance | None = None) -> Baseline:
-    """LightGBM's boosted trees on raw fields, slot and ad, stopped on the later fold."""
+    """LightGBM's boosted trees on raw fields and slot, stopped on the later fold.
+
+    Small trees and no ad: on 100,000 rows 31 leaves, or the ad as a category, made its normalised entropy worse.
+    """
     return _fit("trees", _trees_scorer, rows, config or ResponseConfig(), chance or Chance(0))
 
 

@@ -24,7 +24,7 @@ class ResponseConfig:
     expected_cvr: float = 0.03
     later_share: float = 0.2
     pairs_clicks_least: int = 100
-    clicks_least: int = 2_000
+    clicks_least: int = 500
     conversions_least: int = 2_000
     hidden: int = 32
     batch: int = 512

@@ -65,7 +65,8 @@ def telling_pairs(columns: np.ndarray, y: np.ndarray, p: np.ndarray) -> np.ndarr
     """int32 [Q, 2]: pairs of columns whose product would tell more of `y` than the line's probabilities `p` know.
 
     Rao's score test of each product, all pairs by two matrix products; a pair counts if its chi² exceeds 2 log of
-    the number of pairs, about what the best of so many idle pairs reaches by chance.
+    the number of pairs (the risk inflation criterion of Foster and George), about what the best of so many idle
+    pairs reaches by chance.
     """
     squares = columns * columns
     missed = columns.T @ (columns * (y - p).astype(np.float32)[:, None])

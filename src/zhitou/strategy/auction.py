@@ -9,18 +9,22 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from zhitou.strategy.best import best_of_row
+from zhitou.strategy.best import best_of_row, groups
 
 # Scores are doubles, so a price that is a whole number on paper may come out a hair above it. A relative slack of
 # 1e-12 is far below one micro for any price under 1,000,000 units of currency.
 _SLACK = 1e-12
 
 
-def rank(score: np.ndarray, eligible: np.ndarray, slots: int) -> np.ndarray:
-    """int32 [B, slots]: the eligible ads of the highest score, ties to the lowest index, -1 where none is left."""
+def rank(score: np.ndarray, eligible: np.ndarray, slots: int, group: np.ndarray | None = None) -> np.ndarray:
+    """int32 [B, slots]: the eligible ads of the highest score, ties to the lowest index, -1 where none is left.
+
+    group: int [K]; at most one ad of a group takes a slot.
+    """
     assert slots >= 1, "a request has at least one slot"
     out = np.empty((score.shape[0], slots), dtype=np.int32)
-    _rank(np.ascontiguousarray(score, dtype=np.float64), np.ascontiguousarray(eligible, dtype=np.bool_), out)
+    allowed = np.ascontiguousarray(eligible, dtype=np.bool_)
+    _rank(np.ascontiguousarray(score, dtype=np.float64), allowed, groups(group, score.shape[1]), out)
     return out
 
 
@@ -31,13 +35,15 @@ def clear(
     bid_micros: np.ndarray,
     eligible: np.ndarray,
     reserve_micros: int,
+    group: np.ndarray | None = None,
 ) -> np.ndarray:
     """int64 [B, S]: the generalised second price of a click on each shown ad, 0 where the slot is empty.
 
     score: float64 [B, K]. order: int32 [B, S], the shown ads from the first slot down, -1 none.
     price_i = max(reserve, score of the best eligible ad not shown in slots 0..i / pctr_i), rounded up to a micro and
     never above the ad's own bid_micros (int64 [B, K]): an ad that exploration lifted above better ones pays at most
-    what it bid. Ads that bid less than the reserve must not be eligible (see `biddable`).
+    what it bid. Ads that bid less than the reserve must not be eligible (see `biddable`). group: int [K], such as the
+    campaign; an ad's rivals are of other groups than it and the ads above it, so that nobody bids against himself.
 
     Edelman, Ostrovsky and Schwarz (2007), with quality scores: b_(i+1) q_(i+1) / q_i, where q is pctr here.
     """
@@ -48,6 +54,7 @@ def clear(
         np.ascontiguousarray(pctr, dtype=np.float64),
         np.ascontiguousarray(bid_micros, dtype=np.int64),
         np.ascontiguousarray(eligible, dtype=np.bool_),
+        groups(group, score.shape[1]),
         int(reserve_micros),
         out,
     )
@@ -94,6 +101,7 @@ def vcg(
         np.ascontiguousarray(pctr, dtype=np.float64),
         np.ascontiguousarray(bid_micros, dtype=np.int64),
         np.ascontiguousarray(eligible, dtype=np.bool_),
+        groups(None, score.shape[1]),
         int(reserve_micros),
         np.asarray(examination, dtype=np.float64),
         out,
@@ -102,14 +110,15 @@ def vcg(
 
 
 @njit(cache=True)
-def _rank(score, eligible, out):  # type: ignore[no-untyped-def]
+def _rank(score, eligible, group, out):  # type: ignore[no-untyped-def]
     for b in range(out.shape[0]):
-        best_of_row(score[b], eligible[b], out[b])
+        best_of_row(score[b], eligible[b], group, out[b])
 
 
 @njit(cache=True)
-def _next_scores(score, order, best, reach):  # type: ignore[no-untyped-def]
-    """reach[i]: the score of the best ad (best: the S + 1 highest) not shown in slots 0..i, 0 if there is none."""
+def _next_scores(score, order, group, best, reach):  # type: ignore[no-untyped-def]
+    """reach[i]: the score of the best ad (best: the S + 1 highest, of as many groups) whose group is not in slots
+    0..i, 0 if there is none."""
     for i in range(order.shape[0]):
         reach[i] = 0.0
         for place in range(best.shape[0]):
@@ -118,7 +127,7 @@ def _next_scores(score, order, best, reach):  # type: ignore[no-untyped-def]
                 break
             shown = False
             for above in range(i + 1):
-                shown = shown or order[above] == ad
+                shown = shown or (order[above] >= 0 and group[order[above]] == group[ad])
             if not shown:
                 reach[i] = score[ad]
                 break
@@ -133,26 +142,26 @@ def _price(worth, reserve, bid):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, error_model="numpy")
-def _clear(score, order, pctr, bid, eligible, reserve, out):  # type: ignore[no-untyped-def]
+def _clear(score, order, pctr, bid, eligible, group, reserve, out):  # type: ignore[no-untyped-def]
     rows, slots = order.shape
     best = np.empty(slots + 1, dtype=np.int32)
     reach = np.empty(slots, dtype=np.float64)
     for b in range(rows):
-        best_of_row(score[b], eligible[b], best)
-        _next_scores(score[b], order[b], best, reach)
+        best_of_row(score[b], eligible[b], group, best)
+        _next_scores(score[b], order[b], group, best, reach)
         for i in range(slots):
             ad = order[b, i]
             out[b, i] = 0 if ad < 0 else _price(reach[i] / pctr[b, ad] if reach[i] > 0 else 0.0, reserve, bid[b, ad])
 
 
 @njit(cache=True, error_model="numpy")
-def _vcg(score, order, pctr, bid, eligible, reserve, theta, out):  # type: ignore[no-untyped-def]
+def _vcg(score, order, pctr, bid, eligible, group, reserve, theta, out):  # type: ignore[no-untyped-def]
     rows, slots = order.shape
     best = np.empty(slots + 1, dtype=np.int32)
     reach = np.empty(slots, dtype=np.float64)
     for b in range(rows):
-        best_of_row(score[b], eligible[b], best)
-        _next_scores(score[b], order[b], best, reach)
+        best_of_row(score[b], eligible[b], group, best)
+        _next_scores(score[b], order[b], group, best, reach)
         for i in range(slots):
             ad = order[b, i]
             if ad < 0:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from zhitou.strategy.best import best_of_row
+from zhitou.strategy.best import best_of_row, groups
 
 TOP = 16
 # One draw in a billion: small enough to be called never, large enough that two or three in a row stay a double.
@@ -23,6 +23,7 @@ def inverse_gap(
     *,
     top: int = TOP,
     slots: int = 1,
+    group: np.ndarray | None = None,
 ) -> np.ndarray:
     """float64 [B, K]: SquareCB's probabilities over the M = min(top, eligible) best ads; rows sum to 1.
 
@@ -38,6 +39,9 @@ def inverse_gap(
     ad is shown above, the next slot then follows the inverse-gap rule among the others (but for the floor); without
     nesting it would be close to uniform, because what SquareCB leaves beside the best ad is nearly flat.
 
+    group: int [K], such as the campaign: the leader of each nesting is the best ad of another group than the leaders
+    before it, as `slate` will draw at most one of a group.
+
     Foster and Rakhlin (2020), "Beyond UCB", arXiv 2002.04926: mu = M, s* - s_a = the gap of predicted rewards.
     """
     assert 0.0 <= floor * top <= 1.0, "a floor that all of the top ads can have is at most 1 / top"
@@ -46,7 +50,8 @@ def inverse_gap(
     out = np.empty(score.shape, dtype=np.float64)
     values = np.ascontiguousarray(score, dtype=np.float64)
     allowed = np.ascontiguousarray(eligible, dtype=np.bool_)
-    _inverse_gap(values, allowed, float(gamma), float(floor), int(top), int(slots), out)
+    of = groups(group, score.shape[1])
+    _inverse_gap(values, allowed, of, float(gamma), float(floor), int(top), int(slots), out)
     return out
 
 
@@ -67,36 +72,58 @@ def one_after_another(order: np.ndarray, ads: int) -> np.ndarray:
     return out
 
 
-def slate(probabilities: np.ndarray, uniforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def slate(
+    probabilities: np.ndarray, uniforms: np.ndarray, group: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """(order int32 [B, S], propensity float64 [B, S]): ads drawn slot by slot without replacement.
 
     probabilities: float64 [B, K], of the first slot. uniforms: float64 [B, S] in [0, 1), one per draw. The
     propensity of a slot is conditional on the ads above it, p_a / (sum of p over the ads not yet shown), and exact:
-    the draw inverts that very sum. Where no ad with p > 0 is left: order -1, propensity NaN.
+    the draw inverts that very sum. group: int [K], such as the campaign; once one ad of a group is drawn, the others
+    of it have probability 0 further down. Where no ad with p > 0 is left: order -1, propensity NaN.
     Plackett (1975); Luce (1959).
     """
     assert probabilities.shape[0] == uniforms.shape[0], "one row of uniforms per request"
     order = np.empty(uniforms.shape, dtype=np.int32)
     propensity = np.empty(uniforms.shape, dtype=np.float64)
     chances = np.ascontiguousarray(probabilities, dtype=np.float64)
-    _slate(chances, np.ascontiguousarray(uniforms, dtype=np.float64), order, propensity)
+    of = groups(group, probabilities.shape[1])
+    _slate(chances, np.ascontiguousarray(uniforms, dtype=np.float64), of, order, propensity)
     return order, propensity
 
 
 @njit(cache=True)
-def _inverse_gap(score, eligible, gamma, floor, top, slots, out):  # type: ignore[no-untyped-def]
+def _leaders_first(best, size, group, slots):  # type: ignore[no-untyped-def]
+    """Move the best ad of each of the first `slots` groups to the front, otherwise keeping the order."""
+    for lead in range(1, min(slots, size)):
+        for place in range(lead, size):
+            fresh = True
+            for before in range(lead):
+                fresh = fresh and group[best[before]] != group[best[place]]
+            if fresh:
+                ad = best[place]
+                for back in range(place, lead, -1):
+                    best[back] = best[back - 1]
+                best[lead] = ad
+                break
+
+
+@njit(cache=True)
+def _inverse_gap(score, eligible, group, gamma, floor, top, slots, out):  # type: ignore[no-untyped-def]
+    alone = np.arange(score.shape[1]).astype(np.int32)
     best = np.empty(top, dtype=np.int32)
     share = np.empty(top, dtype=np.float64)
     for b in range(out.shape[0]):
         for k in range(out.shape[1]):
             out[b, k] = 0.0
-        size = best_of_row(score[b], eligible[b], best)
+        size = best_of_row(score[b], eligible[b], alone, best)
+        _leaders_first(best, size, group, slots)
         left = 1.0
         for first in range(min(slots, size)):
             lead, count = score[b, best[first]], size - first
             rest = 0.0
             for place in range(first + 1, size):
-                gap = (lead - score[b, best[place]]) / lead if lead > 0 else 0.0
+                gap = max(0.0, lead - score[b, best[place]]) / lead if lead > 0 else 0.0
                 share[place] = left / (count + gamma * gap)
                 rest += share[place]
             share[first] = left - rest
@@ -110,7 +137,7 @@ def _inverse_gap(score, eligible, gamma, floor, top, slots, out):  # type: ignor
 
 
 @njit(cache=True)
-def _slate(probabilities, uniforms, order, propensity):  # type: ignore[no-untyped-def]
+def _slate(probabilities, uniforms, group, order, propensity):  # type: ignore[no-untyped-def]
     rows, slots = uniforms.shape
     left = np.empty(probabilities.shape[1], dtype=np.float64)
     for b in range(rows):
@@ -131,4 +158,6 @@ def _slate(probabilities, uniforms, order, propensity):  # type: ignore[no-untyp
             order[b, s] = chosen
             propensity[b, s] = left[chosen] / total if chosen >= 0 else np.nan
             if chosen >= 0:
-                left[chosen] = 0.0
+                for k in range(left.shape[0]):
+                    if group[k] == group[chosen]:
+                        left[k] = 0.0

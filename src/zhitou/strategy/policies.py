@@ -15,7 +15,7 @@ from numba import njit
 
 from zhitou.core.chance import Chance
 from zhitou.strategy.auction import rank
-from zhitou.strategy.best import best_of_row
+from zhitou.strategy.best import best_of_row, groups
 from zhitou.strategy.exploration import NEARLY_NEVER, TOP, inverse_gap, one_after_another
 
 GAMMA = 300.0
@@ -29,6 +29,7 @@ class Context:
     eligible: bool [B, K], after all filters. pctr: float64 [B, K] and bid_micros: int64 [B, K], paced; zeros will do
     for policies that use no model. rows: int64 [B], the shoppers, -1 = a stranger. at_us: int64 [B].
     chance: for policies that need more than the draw of the slate; `number` sets one batch apart from the next.
+    group: int [K], such as the campaign, of which a slate shows one ad at most; None = every ad is its own.
     """
 
     eligible: np.ndarray
@@ -39,6 +40,7 @@ class Context:
     slots: int
     chance: Chance
     number: int = 0
+    group: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -72,16 +74,16 @@ class Zhitou:
     needs_models = True
     flat_price = False
 
-    def __init__(
-        self, name: str = "zhitou", *, gamma: float = GAMMA, floor: float = FLOOR, top: int = TOP
-    ) -> None:
+    def __init__(self, name: str = "zhitou", *, gamma: float = GAMMA, floor: float = FLOOR, top: int = TOP) -> None:
         self.name, self.gamma, self.floor, self.top = name, gamma, floor, top
 
     def propose(self, context: Context) -> Proposal:
         """Score = bid_micros * pctr; the probabilities nest one inverse-gap rule per slot."""
         score = np.where(context.eligible, context.bid_micros * context.pctr, 0.0)
         slots = max(1, context.slots)
-        chances = inverse_gap(score, context.eligible, self.gamma, self.floor, top=self.top, slots=slots)
+        chances = inverse_gap(
+            score, context.eligible, self.gamma, self.floor, top=self.top, slots=slots, group=context.group
+        )
         return Proposal(score, chances)
 
 
@@ -167,13 +169,14 @@ class BernoulliThompson:
         stream = context.chance.stream("thompson", self.name, context.number)
         rates = stream.beta(self._alpha, self._beta, size=(self._draws, len(self._alpha)))
         wins = np.zeros(context.eligible.shape, dtype=np.float64)
-        _count_wins(rates, np.ascontiguousarray(context.eligible), max(1, context.slots), wins)
+        group = groups(context.group, len(self._alpha))
+        _count_wins(rates, np.ascontiguousarray(context.eligible), group, max(1, context.slots), wins)
         mean = self._alpha / (self._alpha + self._beta)
         return Proposal(np.where(context.eligible, mean, 0.0), _shares(wins))
 
 
 def _by_score(score: np.ndarray, context: Context) -> Proposal:
-    order = rank(score, context.eligible, max(1, context.slots))
+    order = rank(score, context.eligible, max(1, context.slots), context.group)
     return Proposal(score, one_after_another(order, score.shape[1]))
 
 
@@ -185,12 +188,12 @@ def _shares(weight: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=True)
-def _count_wins(rates, eligible, slots, out):  # type: ignore[no-untyped-def]
+def _count_wins(rates, eligible, group, slots, out):  # type: ignore[no-untyped-def]
     """out[b, k]: in how many draws k is the best of b's eligible ads, + 1e-9 per second place, 1e-18 per third..."""
     best = np.empty(slots, dtype=np.int32)
     for b in range(out.shape[0]):
         for r in range(rates.shape[0]):
-            found = best_of_row(rates[r], eligible[b], best)
+            found = best_of_row(rates[r], eligible[b], group, best)
             weight = 1.0
             for place in range(found):
                 out[b, best[place]] += weight

@@ -136,7 +136,7 @@ def _items(products: ir.Table, prices: ir.Table) -> ir.Table:
         item=known.product_id.cast("string"),
         title=_readable(what) + (ibis.literal(", ") + known.package_size.lower()).fill_null(""),
         category=path,
-        brand=known.manufacturer_id.cast("string") + ibis.literal(" ") + known.brand.lower(),
+        brand=(known.brand == "Private").ifelse("Private label ", "Brand ") + known.manufacturer_id.cast("string"),
         price_micros=known.paid.round(),
         currency=ibis.literal("USD"),
     )

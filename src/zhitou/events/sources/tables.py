@@ -101,9 +101,7 @@ def read_lines(engine: Backend, paths: list[Path], require: Require) -> ir.Table
         try:
             table = readers[_format(path)](engine, path, f"file_{number}", require)
         except (duckdb.Error, EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise SourceError(
-                f"could not read {path} to its end: {_first_line(error)}; fetch or export it anew"
-            ) from None
+            raise SourceError(f"could not read {path} to its end: {_why(error)}; fetch or export it anew") from None
         if not count_of(table.count()):
             raise SourceError(f"expected rows in {path}, found only a header")
         tables.append(table)
@@ -121,6 +119,12 @@ def read_lines(engine: Backend, paths: list[Path], require: Require) -> ir.Table
 
 def _or_null(table: ir.Table, name: str) -> ir.Value:
     return table[name].name(name) if name in table.columns else ibis.null("string").name(name)
+
+
+def _why(error: BaseException) -> str:
+    if "invalid state" in str(error):  # what the reader says of a file whose lines end in both ways
+        return "its lines end sometimes in \\n and sometimes in \\r\\n; save it with one of them"
+    return _first_line(error)
 
 
 def _first_line(error: BaseException) -> str:
@@ -166,9 +170,10 @@ def _split(
         f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT *, row_number() OVER () AS line_number, "  # noqa: S608
         f"NULL::VARCHAR AS {REFUSED} FROM read_csv({_quoted(str(path))}, auto_detect = false, "
         f"columns = {{{columns}}}, header = {str(has_header).lower()}, delim = {_quoted(delimiter)}, "
-        f"quote = {_quoted(quote)}, escape = {_quoted(quote)}, store_rejects = true, new_line = {_new_line(path)})"
+        f"quote = {_quoted(quote)}, escape = {_quoted(quote)}, store_rejects = true)"
     )
     reasons = " ".join(f"WHEN {_quoted(key)} THEN {_quoted(reason)}" for key, reason in _REJECTS.items())
+    _refuse_swallowed(engine, path)
     engine.raw_sql(
         f"INSERT INTO {name} BY NAME SELECT line AS line_number, "  # noqa: S608
         f"CASE min(error_type::VARCHAR) {reasons} ELSE {_quoted(UNREADABLE_LINE)} END AS {REFUSED} "
@@ -177,9 +182,17 @@ def _split(
     return kept(engine, name)
 
 
-def _new_line(path: Path) -> str:
-    r"""The end of line of the file's head: the reader does not guess it where it does not guess the rest."""
-    return r"'\r\n'" if b"\r\n" in _head(path)[:65_536] else r"'\n'"
+def _refuse_swallowed(engine: Backend, path: Path) -> None:
+    """Refused (SourceError): a quotation mark that never closes, since it swallows an unknown number of rows."""
+    found = engine.raw_sql(
+        "SELECT min(line) FROM reject_errors WHERE error_type::VARCHAR LIKE '%LINE SIZE%' "
+        "OR (error_type = 'UNQUOTED VALUE' AND contains(rtrim(csv_line, chr(10) || chr(13)), chr(10)))"
+    ).fetchone()
+    if found and found[0] is not None:
+        raise SourceError(
+            f"line {found[0]:,} of {path} opens a quotation mark that does not close, and the rows behind it cannot "
+            "be told apart; close it or write it twice"
+        )
 
 
 def _quoted(text: str) -> str:
