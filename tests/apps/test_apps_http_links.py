@@ -168,6 +168,15 @@ def test_a_banner_never_changes_and_an_html_banner_can_run_nothing(shop) -> None
     assert (again.status_code, again.content) == (304, b"")
 
 
+def test_an_html_banner_leads_to_the_signed_click_link_and_to_no_other(shop) -> None:
+    ad = shop.decide().json()["ads"][0]
+    assert ad["click_url"].replace("&", "&amp;") in shop.browser.get(ad["html_url"]).text
+    bare = ad["html_url"].partition("?")[0]
+    assert 'href="about:blank"' in shop.browser.get(bare).text
+    forged = ad["html_url"].replace("s=0", "s=1")
+    assert shop.browser.get(forged).json()["code"] == "link"
+
+
 @pytest.mark.parametrize("name", ["nothing.png", "nothing.html", "nothing"])
 def test_an_unknown_banner_is_not_found_and_not_kept_by_caches(shop, name: str) -> None:
     answer = shop.browser.get(f"/creative/{name}")

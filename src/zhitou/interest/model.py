@@ -196,4 +196,5 @@ class Decoder(nn.Module):
 
     def queries(self, states: Tensor, wait: Tensor) -> Tensor:
         """[P, D]: what is held against item vectors, from states [P, D] and the bucket of the time since [P]."""
-        return self.query(states + self.wait(wait))
+        query = self.query(states + self.wait(wait))
+        return query if self.training else query * self.config.taste_share

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from zhitou.catalog.table import ItemTable
 from zhitou.core.chance import Chance
 from zhitou.core.errors import ModelError
+from zhitou.evaluation.next_basket import measure, next_basket
 from zhitou.events.histories import Histories
 from zhitou.interest.batches import Example, Examples
 from zhitou.interest.config import InterestConfig
@@ -23,6 +25,8 @@ from zhitou.learning.fit import FitReport, fit
 from zhitou.learning.progress import Progress
 
 VALID_POSITIONS = 3_000
+VALID_SUBJECTS = 600
+VALID_SUBJECTS_LEAST = 100  # with fewer, a ranking metric is too coarse to stop on
 
 
 def fit_interest(
@@ -94,7 +98,7 @@ def _train(
         module = Decoder(config, vocabulary)
     examples = _examples(past, vocabulary, config, None)
     _standardise(module, examples, chance)
-    validate = None if whole is None else _validation(_examples(whole, vocabulary, config, cut_s), chance)
+    validate = None if whole is None else _validation(whole, vocabulary, config, items, cut_s, chance)
     report = _fit(module, examples, validate, config, chance, folder, progress)
     return Interest(module, vocabulary, config, items), report
 
@@ -152,9 +156,29 @@ def example_loss(module: torch.nn.Module, example: Example) -> Tensor:
     return next_step_loss(query, table, bias, own, target, tuple(zip(groups, members, strict=True)))
 
 
-def _validation(examples: Examples, chance: Chance) -> Callable[[torch.nn.Module], float]:
+def _validation(
+    whole: Histories, vocabulary: Vocabulary, config: InterestConfig, items: ItemTable, cut_s: int, chance: Chance
+) -> Callable[[torch.nn.Module], float]:
+    """1 - NDCG@10 of first steps after the cut; their cross entropy where few subjects have one."""
+    task = next_basket(whole, cut_s)
+    if len(task) < VALID_SUBJECTS_LEAST:
+        return _cross_entropy(_examples(whole, vocabulary, config, cut_s), chance)
+    rows = chance.stream("interest-valid").permutation(len(task))[:VALID_SUBJECTS]
+    chosen = np.searchsorted(whole.subjects, task.past.subjects[np.sort(rows)])
+    sample = next_basket(whole.select(chosen), cut_s)
+
+    def validate(module: torch.nn.Module) -> float:
+        assert isinstance(module, Decoder)
+        interest = Interest(module, vocabulary, config, items)
+        found = measure(lambda histories: interest.scores(histories, at_s=cut_s), sample)
+        return 1.0 - float(found.values["ndcg@10"].mean())
+
+    return validate
+
+
+def _cross_entropy(examples: Examples, chance: Chance) -> Callable[[torch.nn.Module], float]:
     """Mean cross entropy on a fixed sample of the steps that `examples` predicts."""
-    plans = examples.epoch(chance.stream("interest-valid"))
+    plans = examples.epoch(chance.stream("interest-sample"))
     kept, count = [], 0
     for plan in plans:
         if count < VALID_POSITIONS:

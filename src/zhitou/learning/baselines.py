@@ -7,18 +7,23 @@ about, M = items, D = width of a vector.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
 import numpy as np
 from scipy import sparse
 
-from zhitou.catalog.table import LEVELS, ItemTable
+from zhitou.catalog.table import ItemTable
 from zhitou.core.chance import Chance
 from zhitou.core.units import SECONDS_PER_DAY
 from zhitou.evaluation.next_basket import NextBasket, measure, next_basket
 from zhitou.events.histories import Histories
 
+Option = TypeVar("Option")
+
 FLOOR = 1e-9  # what the logarithm sees of an item that nothing speaks for
 SLICE_SHARE = 0.15  # the last part of the time line that settings are chosen on
-SLICE_SUBJECTS = 600  # and at the most so many subjects of it
+SLICE_SUBJECTS = 400  # and at the most so many subjects of it
 
 
 class _Baseline:
@@ -45,7 +50,7 @@ class _Baseline:
         """float32 [N, D]: the share of each broadest category in a subject's events; all zero without events."""
         assert self.items is not None, "fit comes before vectors"
         owner, group = histories.subject_of_event, self.items.category[histories.item, 0]
-        width = max(len(self.items.category_names[LEVELS - LEVELS]), 1)
+        width = max(len(self.items.category_names[0]), 1)
         counts = np.zeros((len(histories), width), dtype=np.float32)
         np.add.at(counts, (owner, group), 1)
         return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -138,7 +143,7 @@ class ItemKnnBaseline(_Baseline):
 
     name = "item-knn"
     half_lives_days = (28.0, 112.0, np.inf)
-    self_weights = (0.1, 1.0, 3.0)
+    self_weights = (0.1, 1.0, 3.0, 10.0, 30.0)
     neighbours = 100
     shrink = 10.0
     largest_step = 200  # steps longer than this say nothing about which items belong together
@@ -146,11 +151,12 @@ class ItemKnnBaseline(_Baseline):
     def _learn(self, histories: Histories, chance: Chance) -> None:
         task = _slice(histories, chance)
         self._near = self._similarities(histories.before(task.cut_s))
-        pairs = [(half, own) for half in self.half_lives_days for own in self.self_weights]
-        assert self.items is not None
-        every = np.arange(len(self.items))
-        choice = _best(pairs, lambda pair: _ndcg(lambda past: self._mix(past, every, *pair), task))
-        self.half_life_days, self.self_weight = choice
+        values = {}
+        for half in self.half_lives_days:
+            own, near = self._spread(task.past, half)
+            for weight in self.self_weights:
+                values[half, weight] = _ndcg(_looked_up(task.past, (near + own * weight).tocsr()), task)
+        self.half_life_days, self.self_weight = _best(list(values), values.__getitem__)
         self._near = self._similarities(histories)
 
     def _similarities(self, histories: Histories) -> sparse.csr_array:
@@ -173,16 +179,25 @@ class ItemKnnBaseline(_Baseline):
     def _mix(
         self, histories: Histories, items: np.ndarray, half_life_days: float, self_weight: float
     ) -> np.ndarray:
+        own, near = self._spread(histories, half_life_days)
+        return _columns((near + own * self_weight).tocsr(), items)
+
+    def _spread(self, histories: Histories, half_life_days: float) -> tuple[sparse.csr_array, sparse.csr_array]:
+        """[N, M] each: the weights of own items, and what they lend to their neighbours."""
         assert self.items is not None
         own = _own_weights(histories, len(self.items), half_life_days)
-        near = (own @ self._near).tocsr()
-        return _columns((near + own * self_weight).tocsr(), items)
+        return own, (own @ self._near).tocsr()
 
     def _weights(self, histories: Histories, items: np.ndarray) -> np.ndarray:
         return self._mix(histories, items, self.half_life_days, self.self_weight)
 
 
 BASELINES = (RandomBaseline, PopularBaseline, RecentBaseline, ItemKnnBaseline)
+
+
+def _looked_up(past: Histories, table: sparse.csr_array) -> Callable[[Histories], np.ndarray]:
+    """A scorer that reads the rows of `table` [N, M], whose subjects are those of `past`."""
+    return lambda asked: table[np.searchsorted(past.subjects, asked.subjects)].toarray()
 
 
 def _decay(age_s: np.ndarray, half_life_days: float) -> np.ndarray:
@@ -223,10 +238,10 @@ def _slice(histories: Histories, chance: Chance) -> NextBasket:
     return next_basket(chosen, task.cut_s)
 
 
-def _ndcg(scores, task: NextBasket) -> float:  # type: ignore[no-untyped-def]
+def _ndcg(scores: Callable[[Histories], np.ndarray], task: NextBasket) -> float:
     return float(measure(scores, task).values["ndcg@10"].mean()) if len(task) else 0.0
 
 
-def _best(options, value):  # type: ignore[no-untyped-def]
+def _best(options: Sequence[Option], value: Callable[[Option], float]) -> Option:
     """The option of the highest value, the first of equals."""
     return max(options, key=value)

@@ -133,7 +133,8 @@ class TeaShop:
         if item not in TITLES:
             raise NotFoundError(f"creative {creative_id!r} is not known here")
         if kind == "html":
-            return f"<!doctype html><title>{escape(item)}</title><p>{escape(TITLES[item])}".encode(), "text/html"
+            page = f'<!doctype html><title>{escape(item)}</title><a href="${{CLICK_URL}}">{escape(TITLES[item])}</a>'
+            return page.encode(), "text/html"
         picture = io.BytesIO()
         Image.new("RGB", (300, 250), COLOURS[item]).save(picture, "PNG")
         return picture.getvalue(), "image/png"

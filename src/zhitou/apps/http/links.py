@@ -40,6 +40,11 @@ class Links:
             raise Problem("link", "the link has expired; ask for a new decision")
         return int(slot)
 
+    def again(self, kind: str, decision_id: str, slot: str, end: str, signature: str, now_us: int) -> str:
+        """The link that these texts are. Refused (Problem "link"): texts that were not given out, or too late."""
+        self.check(kind, decision_id, slot, end, signature, now_us)
+        return f"{self._public_url}{PATHS[kind]}?d={decision_id}&s={slot}&e={end}&m={signature}"
+
     def signature(self, kind: str, decision_id: str, slot: str, end: str) -> str:
         """43 characters of base64url over exactly these texts."""
         text = "\n".join(("zhitou link 1", kind, decision_id, slot, end))

@@ -129,7 +129,7 @@ class DecisionOut(BaseModel):
                             "item": "tea",
                             "title": "Green tea, 100 g",
                             "creative_url": "https://ads.example/creative/c_77d0.png",
-                            "html_url": "https://ads.example/creative/c_77d0.html",
+                            "html_url": "https://ads.example/creative/c_77d0.html?d=d_5f2a&s=0&e=1767225600&m=...",
                             "click_url": "https://ads.example/t/c?d=d_4f1c&s=0&e=1785499200&m=QIOV...",
                             "impression_url": "https://ads.example/t/i?d=d_4f1c&s=0&e=1785499200&m=VB6c...",
                             "why_url": "https://ads.example/why/d_4f1c?s=0&e=1785499200&m=4laB...",

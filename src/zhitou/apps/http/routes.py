@@ -109,6 +109,7 @@ def _decide(door: Door, asked: DecisionIn, now_us: int) -> DecisionAnswer:
 
 def _decision_out(door: Door, answer: DecisionAnswer, now_us: int) -> dict[str, Any]:
     base, name = door.settings.public_url, answer.decision_id
+    clicks = {ad.slot: door.links.make("click", name, ad.slot, now_us) for ad in answer.ads}
     ads = [
         {
             "slot": ad.slot,
@@ -116,8 +117,8 @@ def _decision_out(door: Door, answer: DecisionAnswer, now_us: int) -> dict[str, 
             "item": ad.item,
             "title": ad.title,
             "creative_url": f"{base}/creative/{ad.creative_id}.png",
-            "html_url": f"{base}/creative/{ad.creative_id}.html",
-            "click_url": door.links.make("click", name, ad.slot, now_us),
+            "html_url": f"{base}/creative/{ad.creative_id}.html?{clicks[ad.slot].partition('?')[2]}",
+            "click_url": clicks[ad.slot],
             "impression_url": door.links.make("impression", name, ad.slot, now_us),
             "why_url": door.links.make("why", name, ad.slot, now_us),
         }

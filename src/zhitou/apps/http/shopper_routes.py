@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from html import escape
 import re
 from typing import Any
 from urllib.parse import quote
@@ -27,6 +28,8 @@ PIXEL = bytes.fromhex("47494638396101000100800000000000ffffff21f90401000000002c0
 MEDIA_TYPES = {"png": "image/png", "html": "text/html; charset=utf-8"}
 # A host must follow; blanks and control characters would end the Location header early.
 _WEB_ADDRESS = re.compile(r"https?://[^\s/?#\x00-\x20\x7f]+[^\s\x00-\x20\x7f]*")
+CLICK_MACRO = b"${CLICK_URL}"  # what an HTML banner carries where its click link belongs
+NOWHERE = "about:blank"
 _LINK = ("link", "not_found", "invalid")
 
 
@@ -98,17 +101,30 @@ def add_shopper_routes(app: FastAPI, door: Door) -> None:
         responses={
             200: {"description": "The banner", "content": {"image/png": {}, "text/html": {}}},
             304: {"description": "You have it already"},
-            **documented("not_found", "invalid"),
+            **documented(*_LINK),
         },
     )
     @access(PUBLIC)
     async def creative(
-        request: Request, name: str = Path(pattern=r"^[A-Za-z0-9_\-]{1,128}(\.png|\.html)?$")
+        request: Request,
+        name: str = Path(pattern=r"^[A-Za-z0-9_\-]{1,128}(\.png|\.html)?$"),
+        d: str | None = Query(
+            None, pattern=ID_PATTERN, description="Decision, for an HTML banner that counts clicks."
+        ),
+        s: str | None = Query(None, pattern=r"^\d{1,3}$", description="Its slot."),
+        e: str | None = Query(None, pattern=r"^\d{1,12}$", description="When its click link ends, Unix seconds."),
+        m: str | None = Query(None, pattern=r"^[A-Za-z0-9_\-]{43}$", description="Signature of its click link."),
     ) -> Response:
-        """The banner as `ID.png` or `ID.html`; without a suffix, what the Accept header prefers."""
+        """The banner as `ID.png` or `ID.html`; without a suffix, what the Accept header prefers. An HTML banner with
+        the four parts of a click link leads there; without them it leads nowhere."""
         creative_id, _, suffix = name.partition(".")
         kind = suffix or ("html" if _wants_html(request) else "png")
         content, _ = await door.turns.take(lambda: door.service.creative(creative_id, kind), patient=True)
+        if kind == "html":
+            link = NOWHERE
+            if d and s and e and m:
+                link = door.links.again("click", d, s, e, m, door.clock.now_us())
+            content = content.replace(CLICK_MACRO, escape(link).encode())
         return _picture(door, content, kind, request.headers.get("if-none-match", ""), vary=not suffix)
 
     @app.get(
