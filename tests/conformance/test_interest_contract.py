@@ -57,9 +57,7 @@ def _interest(histories: Histories, items: ItemTable, chance: Chance) -> Interes
     return fit_interest(histories, items, tiny(), chance)
 
 
-MAKERS = {"interest": _interest} | {
-    kind.name: lambda h, i, c, kind=kind: kind().fit(h, i, c) for kind in BASELINES
-}
+MAKERS = {"interest": _interest} | {kind.name: lambda h, i, c, kind=kind: kind().fit(h, i, c) for kind in BASELINES}
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,16 @@ def test_a_ranking_equals_a_full_stable_sort() -> None:
         assert np.array_equal(ranking.topk(scores, k), full[:, :k])
 
 
+def test_a_ranking_of_a_large_catalogue_equals_a_full_stable_sort() -> None:
+    rng = np.random.default_rng(4)
+    scores = np.where(rng.random((30, 5 * ranking.BLOCK + 9)) < 0.03, rng.integers(1, 4, (30, 1)), 0.0)
+    full = np.argsort(-scores, axis=1, kind="stable")
+    for k in (1, 4, 5, 6):
+        assert np.array_equal(ranking.topk(scores, k), full[:, :k])
+    scores[:, 7:] = -np.inf
+    assert (ranking.topk(scores, 5) < 7).all()
+
+
 def test_recall_ndcg_hit_and_reciprocal_rank_by_hand() -> None:
     hit = ranking.hits(np.asarray([[3, 4, 1], [2, 1, 4]]), TWO)
     assert hit.tolist() == [[False, True, True], [False, False, False]]

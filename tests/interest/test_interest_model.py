@@ -101,6 +101,8 @@ def test_it_comes_back_from_disk_as_it_was(trained, tmp_path) -> None:
     assert np.array_equal(again.scores(walks), trained.scores(walks))
     assert again.save(tmp_path / "two", {"figures": {"ndcg": 0.5}}) == version
     assert again.config == trained.config
+    assert again.learnt == trained.learnt
+    assert again.learnt["events"] == 12 * 10
 
 
 def test_a_model_of_another_catalogue_is_refused(trained, tmp_path) -> None:

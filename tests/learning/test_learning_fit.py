@@ -134,7 +134,12 @@ def test_a_time_limit_is_kept_by_the_given_timer_and_only_when_asked_for() -> No
     ticks = iter(range(100))
     config = FitConfig(epochs=9, max_seconds=1.5, patience=None)
     report = fit(
-        _module(), batches=_batches, loss=_loss, validate=_validate, config=config, chance=Chance(1),
+        _module(),
+        batches=_batches,
+        loss=_loss,
+        validate=_validate,
+        config=config,
+        chance=Chance(1),
         timer=lambda: float(next(ticks)),
     )
     assert report.stopped_by == "max_seconds"

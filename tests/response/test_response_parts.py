@@ -171,3 +171,14 @@ def test_numpy_and_torch_compute_the_same_network() -> None:
 def test_a_network_adds_nothing_before_its_first_step() -> None:
     network = Network(6, 8, torch.Generator().manual_seed(1))
     assert network(torch.ones(3, 6)).tolist() == [[0, 0]] * 3
+
+
+def test_a_column_that_few_rows_carry_is_never_multiplied():
+    rng = np.random.default_rng(3)
+    columns = rng.standard_normal((20_000, 3)).astype(np.float32)
+    columns[:, 0] = 0.0
+    columns[rng.choice(20_000, 60, replace=False), 0] = 12.0  # recent clicks: rare, and large where they are
+    y = (rng.random(20_000) < 0.01) | ((columns[:, 0] > 0) & (columns[:, 1] > 0))
+    assert 0 not in telling_pairs(columns, y, np.full(20_000, 0.01))
+    bell = columns[:, 1] * columns[:, 2] > 1.5
+    assert telling_pairs(columns, (rng.random(20_000) < 0.01) | bell, np.full(20_000, 0.01)).tolist() == [[1, 2]]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 RESAMPLES = 2_000
+BLOCK = 64
 
 
 @dataclass(frozen=True)
@@ -50,15 +51,28 @@ def topk(scores: np.ndarray, k: int) -> np.ndarray:
     n, m = scores.shape
     k = min(k, m)
     best = np.full((n, k), -1, dtype=np.int64)
+    edges = _edges(scores, k)
     for row in range(n):
-        values = scores[row]
-        edge = np.partition(values, m - k)[m - k] if k < m else -np.inf
-        above = np.flatnonzero(values > edge)
-        level = np.flatnonzero(values == edge)[: k - len(above)] if edge > -np.inf else above[:0]
-        chosen = np.concatenate([above, level])
-        ranked = chosen[np.lexsort((chosen, -values[chosen]))]
-        best[row, : len(ranked)] = ranked[:k]
+        values, edge = scores[row], edges[row]
+        chosen = np.flatnonzero(values > edge)
+        if len(chosen) < k and edge > -np.inf:
+            chosen = np.concatenate([chosen, np.flatnonzero(values == edge)[: k - len(chosen)]])
+        ranked = chosen[np.lexsort((chosen, -values[chosen]))][:k]
+        best[row, : len(ranked)] = ranked
     return best
+
+
+def _edges(scores: np.ndarray, k: int) -> np.ndarray:
+    """[N]: a bound that at least k values of a row reach, and not many more exceed: the k-th best block's best.
+
+    Selecting among all values of a row takes twenty times longer where most of them are equal.
+    """
+    n, m = scores.shape
+    blocks = m // BLOCK
+    if k == 0 or blocks < k:
+        return np.full(n, -np.inf)
+    peaks = scores[:, : blocks * BLOCK].reshape(n, blocks, BLOCK).max(axis=2)
+    return np.partition(peaks, blocks - k, axis=1)[:, blocks - k]
 
 
 def hits(top: np.ndarray, targets: Targets) -> np.ndarray:
@@ -82,12 +96,12 @@ def ndcg(hit: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """float64 [N]: sum of 1 / log2(1 + place) over hits, divided by the most that this ranking could have had."""
     gain = 1.0 / np.log2(np.arange(2, hit.shape[1] + 2))
     ideal = np.cumsum(gain)[np.minimum(sizes, hit.shape[1]) - 1]
-    return (hit * gain).sum(axis=1) / ideal
+    return np.asarray((hit * gain).sum(axis=1) / ideal)
 
 
 def hit_rate(hit: np.ndarray) -> np.ndarray:
     """float64 [N]: 1 where at least one target is in the ranking."""
-    return hit.any(axis=1).astype(np.float64)
+    return np.asarray(hit.any(axis=1), dtype=np.float64)
 
 
 def reciprocal_rank(hit: np.ndarray) -> np.ndarray:

@@ -68,9 +68,7 @@ def memory_arrays(
 ) -> tuple[tuple[Tensor, Tensor, Tensor], ...]:
     """(moment, thing, features) for the memories of items, types and lines; arguments as in memory.pairs_at."""
     found = (pairs_at(histories, steps, *things, asked, asked_s) for things in vocabulary.things)
-    return tuple(
-        (torch.from_numpy(p.moment), torch.from_numpy(p.thing), torch.from_numpy(p.features)) for p in found
-    )
+    return tuple((torch.from_numpy(p.moment), torch.from_numpy(p.thing), torch.from_numpy(p.features)) for p in found)
 
 
 def column_of(items: Tensor, column: np.ndarray) -> Tensor:

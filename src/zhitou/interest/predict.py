@@ -6,6 +6,7 @@ N = subjects, M = items, D = width, T = tokens, Q = pairs of a subject and an ow
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -51,15 +52,22 @@ class Interest:
 
     name = "interest"
 
-    def __init__(self, module: Decoder, vocabulary: Vocabulary, config: InterestConfig, items: ItemTable) -> None:
+    def __init__(
+        self,
+        module: Decoder,
+        vocabulary: Vocabulary,
+        config: InterestConfig,
+        items: ItemTable,
+        learnt: Mapping[str, Any] | None = None,
+    ) -> None:
+        """learnt: JSON values on what it was trained on and how that went; they travel in the manifest."""
         self.module, self.vocabulary, self.config, self.items = module.eval(), vocabulary, config, items
+        self.learnt = dict(learnt or {})
         with torch.no_grad():
             self._table, self._bias = self.module.items(torch.arange(len(vocabulary)))
             self._groups = self.module.group_tables()
 
-    def scores(
-        self, histories: Histories, items: np.ndarray | None = None, *, at_s: int | None = None
-    ) -> np.ndarray:
+    def scores(self, histories: Histories, items: np.ndarray | None = None, *, at_s: int | None = None) -> np.ndarray:
         """float32 [N, len(items)] (all M if None): log-scale score of each item being in the next step.
 
         at_s: Unix seconds of the question; without it, each subject is asked when its next step is due.
@@ -107,7 +115,7 @@ class Interest:
     def save(self, folder: Path, facts: dict[str, Any] | None = None) -> str:
         """Write the model to `folder`; returns its version, the SHA-256 of its manifest.
 
-        facts: JSON values for the manifest, such as metrics with intervals and the fingerprint of the data.
+        facts: more JSON values for the manifest, such as metrics with intervals or a privacy statement.
         """
         voc = self.vocabulary
         tensors: dict[str, Tensor | np.ndarray] = dict(self.module.state_dict())
@@ -119,6 +127,7 @@ class Interest:
             "vocabulary_sizes": list(voc.sizes),
             "items": len(voc),
             "code_version": importlib.metadata.version("zhitou"),
+            "learnt": self.learnt,
             "facts": facts or {},
         }
         return save_model(folder, tensors, manifest)
@@ -141,7 +150,7 @@ class Interest:
         config = InterestConfig(**settings)
         module = Decoder(config, vocabulary)
         module.load_state_dict(tensors)
-        return cls(module, vocabulary, config, items)
+        return cls(module, vocabulary, config, items, manifest["learnt"])
 
     def _states(self, histories: Histories, steps: Steps) -> Tensor:
         """[N, D]: the state after the last step."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,15 +73,19 @@ def refresh(
     Nothing is forgotten of what the model knows of items; those that became frequent since keep their content
     embedding until the next full training.
     """
-    config = replace(interest.config, fit=replace(
-        interest.config.fit, epochs=epochs, lr=interest.config.fit.lr * lr_share, warmup=5, patience=None
-    ))
+    config = replace(
+        interest.config,
+        fit=replace(
+            interest.config.fit, epochs=epochs, lr=interest.config.fit.lr * lr_share, warmup=5, patience=None
+        ),
+    )
     module = Decoder(interest.config, interest.vocabulary)
     module.load_state_dict(interest.module.state_dict())
     examples = _examples(histories, interest.vocabulary, config, since_s)
     if len(examples.subjects):
         _fit(module, examples, None, config, chance.child("refresh"), None, progress)
-    return Interest(module.eval(), interest.vocabulary, interest.config, interest.items)
+    learnt = {**interest.learnt, "refreshed": _learnt(histories.since(since_s))}
+    return Interest(module.eval(), interest.vocabulary, interest.config, interest.items, learnt)
 
 
 def _train(
@@ -100,7 +106,9 @@ def _train(
     _standardise(module, examples, chance)
     validate = None if whole is None else _validation(whole, vocabulary, config, items, cut_s, chance)
     report = _fit(module, examples, validate, config, chance, folder, progress)
-    return Interest(module, vocabulary, config, items), report
+    curve = [[result.epoch, result.train, result.valid] for result in report.curve]
+    learnt = {**_learnt(past), "curve": curve, "best_epoch": report.best_epoch, "steps": report.steps}
+    return Interest(module, vocabulary, config, items, learnt), report
 
 
 def _examples(histories: Histories, vocabulary: Vocabulary, config: InterestConfig, since_s: int | None) -> Examples:
@@ -201,6 +209,19 @@ def _standardise(module: Decoder, examples: Examples, chance: Chance) -> None:
         if len(features) > 1:
             memory.mean.copy_(features.mean(0))
             memory.scale.copy_(1.0 / features.std(0).clamp_min(0.05))
+
+
+def _learnt(histories: Histories) -> dict[str, Any]:
+    """What was learnt from: how much, until when (Unix seconds), and a SHA-256 over the events' arrays."""
+    digest = hashlib.sha256()
+    for part in (histories.offsets, histories.item, histories.action, histories.time_s, histories.step):
+        digest.update(np.ascontiguousarray(part).tobytes())
+    return {
+        "subjects": len(histories),
+        "events": len(histories.item),
+        "until_s": int(histories.time_s.max(initial=0)),
+        "data_sha256": digest.hexdigest(),
+    }
 
 
 def _inside(folder: Path | None, name: str) -> Path | None:

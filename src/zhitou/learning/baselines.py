@@ -23,7 +23,7 @@ Option = TypeVar("Option")
 
 FLOOR = 1e-9  # what the logarithm sees of an item that nothing speaks for
 SLICE_SHARE = 0.15  # the last part of the time line that settings are chosen on
-SLICE_SUBJECTS = 400  # and at the most so many subjects of it
+SLICE_SUBJECTS = 2_000  # and at the most so many subjects of it
 
 
 class _Baseline:
@@ -143,7 +143,7 @@ class ItemKnnBaseline(_Baseline):
 
     name = "item-knn"
     half_lives_days = (28.0, 112.0, np.inf)
-    self_weights = (0.1, 1.0, 3.0, 10.0, 30.0)
+    self_weights = (0.1, 1.0, 3.0, 10.0, 30.0, 100.0)
     neighbours = 100
     shrink = 10.0
     largest_step = 200  # steps longer than this say nothing about which items belong together
@@ -176,9 +176,7 @@ class ItemKnnBaseline(_Baseline):
         both.setdiag(0)
         return _nearest(both, self.neighbours)
 
-    def _mix(
-        self, histories: Histories, items: np.ndarray, half_life_days: float, self_weight: float
-    ) -> np.ndarray:
+    def _mix(self, histories: Histories, items: np.ndarray, half_life_days: float, self_weight: float) -> np.ndarray:
         own, near = self._spread(histories, half_life_days)
         return _columns((near + own * self_weight).tocsr(), items)
 
@@ -218,12 +216,16 @@ def _columns(table: sparse.csr_array, items: np.ndarray) -> np.ndarray:
 
 
 def _nearest(table: sparse.csr_array, k: int) -> sparse.csr_array:
-    """The k largest entries of each row; of equal ones those with the lower column."""
-    row = np.repeat(np.arange(table.shape[0]), np.diff(table.indptr))
-    order = np.lexsort((table.indices, -table.data, row))
-    place = np.arange(len(row)) - np.repeat(table.indptr[:-1], np.diff(table.indptr))
-    kept = order[(place < k) & (table.data[order] > 0)]
-    return sparse.csr_array((table.data[kept], (row[kept], table.indices[kept])), shape=table.shape)
+    """The k largest entries above zero of each row; of equal ones those with the lower column."""
+    kept = np.flatnonzero(table.data > 0)
+    bounds = np.searchsorted(kept, table.indptr)
+    for row in np.flatnonzero(np.diff(bounds) > k):
+        part = kept[bounds[row] : bounds[row + 1]]
+        order = np.lexsort((table.indices[part], -table.data[part]))
+        kept[bounds[row] : bounds[row + 1]] = np.where(np.arange(len(part)) < k, part[order], -1)
+    owner = np.repeat(np.arange(table.shape[0]), np.diff(bounds))[kept >= 0]
+    kept = kept[kept >= 0]
+    return sparse.csr_array((table.data[kept], (owner, table.indices[kept])), shape=table.shape)
 
 
 def _slice(histories: Histories, chance: Chance) -> NextBasket:

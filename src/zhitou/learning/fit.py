@@ -127,9 +127,7 @@ def fit(
     if run.stopped_by is None:
         run.save()
     run.take_best()
-    return FitReport(
-        tuple(run.curve), run.best_epoch, timer() - begun, run.stopped_by or "interrupt", run.steps_done
-    )
+    return FitReport(tuple(run.curve), run.best_epoch, timer() - begun, run.stopped_by or "interrupt", run.steps_done)
 
 
 def _epoch(
