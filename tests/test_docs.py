@@ -58,43 +58,63 @@ def blocks(path: Path, language: str) -> list[str]:
 # Code in the pages
 
 
-@pytest.fixture
-def made_up(tmp_path: Path) -> dict[str, Any]:
+def for_creative() -> dict[str, Any]:
     """What docs/creative.md takes for granted: an ad book and its items."""
-    import pyarrow as pa
-
     from zhitou.campaign.adbook import AdBook
     from zhitou.campaign.campaign import Campaign, Flight, Material
+
+    items = tea_items()
+    material = Material("Acme", "Acme", "#003366", landing_url="https://shop.example/")
+    flight = Flight(0, 10**15, budget_micros_total=100, budget_micros_daily=60)
+    campaign = Campaign("c", "acme", "Tea", "EUR", flight, "clicks", 40, ("tea0",), material)
+    book = AdBook.build((campaign,), items)
+    return {"book": book, "items": items, "items_of_today": items, "feed_of_today": {"tea0": items.item(0)}}
+
+
+def for_interest() -> dict[str, Any]:
+    """What docs/interest.md takes for granted: histories, their items, a folder, a moment."""
+    import numpy as np
+
+    from zhitou.events.histories import PURCHASE, Histories
+
+    subjects, steps = 8, 6
+    n = subjects * steps
+    histories = Histories(
+        subjects=np.asarray([f"s_{row}" for row in range(subjects)], dtype=object),
+        offsets=np.arange(subjects + 1, dtype=np.int64) * steps,
+        item=(np.arange(n) % 4).astype(np.int32),
+        action=np.full(n, PURCHASE, dtype=np.int8),
+        time_s=1_700_000_000 + np.arange(n) % steps * 86_400,
+        step=(np.arange(n) % steps).astype(np.int32),
+        price_micros=np.full(n, 4_000_000, dtype=np.int64),
+        quantity=np.ones(n, dtype=np.int64),
+    )
+    places = {"Path": Path, "folder": Path("out/models/interest"), "yesterday": 1_700_000_000}
+    given = {"histories": histories, "newer": histories, "items": tea_items(), "ads": np.arange(2)}
+    return {**given, **places, "figures": {}}
+
+
+def tea_items() -> Any:
+    """Four teas."""
+    import pyarrow as pa
+
     from zhitou.catalog.item import ITEM_SCHEMA
     from zhitou.catalog.table import ItemTable
 
-    row = {
-        "item": "tea",
-        "title": "Green tea",
-        "category": "food > tea",
-        "price_micros": 4_000_000,
-        "currency": "EUR",
-    }
-    items = ItemTable.from_arrow(pa.Table.from_pylist([row], schema=ITEM_SCHEMA))
-    material = Material("Acme", "Acme", "#003366", landing_url="https://shop.example/")
-    flight = Flight(0, 10**15, budget_micros_total=100, budget_micros_daily=60)
-    campaign = Campaign("c", "acme", "Tea", "EUR", flight, "clicks", 40, ("tea",), material)
-    return {
-        "book": AdBook.build((campaign,), items),
-        "items": items,
-        "items_of_today": items,
-        "feed_of_today": {"tea": items.item(0)},
-    }
+    row = {"title": "Green tea", "category": "food > tea", "price_micros": 4_000_000, "currency": "EUR"}
+    rows = [{"item": f"tea{number}", **row} for number in range(4)]
+    return ItemTable.from_arrow(pa.Table.from_pylist(rows, schema=ITEM_SCHEMA))
+
+
+GIVEN: dict[str, Callable[[], dict[str, Any]]] = {"creative": for_creative, "interest": for_interest}
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=name_of)
-def test_the_python_in_the_page_runs(
-    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made_up: dict[str, Any]
-) -> None:
+def test_the_python_in_the_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    known = dict(made_up) if page.name == "creative.md" else {}
+    (tmp_path / "out").mkdir()
+    known = GIVEN.get(page.stem, dict)()
     for code in blocks(page, "python"):
-        (tmp_path / "out").mkdir(exist_ok=True)
         exec(compile(code, name_of(page), "exec"), known)
 
 
@@ -464,6 +484,7 @@ def test_limits_and_defaults_in_the_pages_are_those_of_the_code() -> None:
     from zhitou.evaluation.offpolicy import ESS_LEAST, WEIGHT_SHARE_MOST
     from zhitou.features import decay, rules, segments
     from zhitou.feedback.promotion import Gates
+    from zhitou.interest import memory
     from zhitou.market.config import MarketConfig
     from zhitou.response import calibrate
     from zhitou.response.config import ResponseConfig
@@ -518,6 +539,12 @@ def test_limits_and_defaults_in_the_pages_are_those_of_the_code() -> None:
         "docs/creative.md": [
             f"below {review.CONTRAST_MIN} : 1",
             f"nearer than {review.MARGIN_PIXELS} px to the edge",
+        ],
+        "docs/interest.md": [
+            f"{len(memory.FEATURES)} plain counts",
+            "decayed over {:.0f}, {:.0f} and {:.0f} days".format(*memory.HALF_LIVES / 86_400),
+            f"to the power {laptop().interest.size_power}",
+            f"counts for {laptop().interest.taste_share} of itself",
         ],
         "ARCHITECTURE.md": [
             f"among the best {exploration.TOP}",

@@ -6,6 +6,7 @@ shop is open store.sqlite and ledger.sqlite.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -39,8 +40,9 @@ from zhitou.features.build import FeatureSet
 from zhitou.features.online import OnlineFeatures
 from zhitou.feedback.registry import Registry
 from zhitou.interest.predict import Interest
+from zhitou.learning.checkpoints import MANIFEST
 from zhitou.privacy.consent import ConsentBook, ConsentChange
-from zhitou.privacy.door import Door, consent_from_events
+from zhitou.privacy.door import EVENTS_FILE, Door, consent_from_events
 from zhitou.privacy.pseudonyms import Pseudonyms, demonstration_key
 from zhitou.response.response import Response
 from zhitou.strategy.policies import Policy, Zhitou
@@ -108,6 +110,8 @@ def pseudonyms(config: Config) -> Pseudonyms:
 def open_shop(config: Config, folder: Path, clock: Clock) -> Shop:
     """The shop in a prepared folder. Refused (SourceError): nothing prepared there, or too little to cut in time."""
     chance = Chance(config.seed)
+    if not (folder / PREPARED / EVENTS_FILE).exists():
+        raise SourceError(f"expected prepared events in {folder}; call `zhitou prepare --out {folder}` first")
     consent = consent_from_events(folder / PREPARED, config.consent_default)
     items = ItemTable.from_arrow(pq.read_table(folder / PREPARED / ITEMS_FILE))
     door = Door(folder / PREPARED, consent, clock)
@@ -154,8 +158,11 @@ class Stage:
 
     @cached_property
     def interest_version(self) -> str:
-        """The version that receipts name."""
-        return str(getattr(self.interest, "version", self.interest.name))
+        """The version that receipts name: a hash of the saved manifest, which holds the hashes of the files."""
+        manifest = self.shop.folder / INTEREST / MANIFEST
+        if not manifest.exists():
+            return self.interest.name
+        return f"{self.interest.name}_{hashlib.sha256(manifest.read_bytes()).hexdigest()[:24]}"
 
     def features(self, histories: Histories) -> OnlineFeatures:
         """Online features that know these histories."""

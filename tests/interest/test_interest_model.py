@@ -16,7 +16,7 @@ from zhitou.events.histories import Histories
 from zhitou.events.schema import KIND_CODE
 from zhitou.interest.config import InterestConfig, laptop, one_gpu, tiny
 from zhitou.interest.predict import Interest
-from zhitou.interest.tokens import Vocabulary, expected_next_s, gap_bucket, steps_of, weekday
+from zhitou.interest.tokens import Vocabulary, expected_next_s, gap_bucket, steps_of, typical_gap_s, weekday
 from zhitou.interest.train import fit_interest, refresh
 from zhitou.learning.fit import FitConfig
 
@@ -176,8 +176,13 @@ def test_steps_gaps_and_weekdays() -> None:
 
 def test_the_next_step_is_expected_after_the_median_gap_but_not_in_the_past() -> None:
     walks = _histories([[1, 2, 3], [4], []])
-    assert expected_next_s(walks, None).tolist() == [3 * DAY, DAY, 0]
-    assert expected_next_s(walks, 9 * DAY).tolist() == [9 * DAY] * 3
+    assert expected_next_s(walks, None, 60).tolist() == [3 * DAY, 60, 0]
+    assert expected_next_s(walks, 9 * DAY, 60).tolist() == [9 * DAY] * 3
+
+
+def test_the_typical_gap_is_measured_inside_subjects_only() -> None:
+    assert typical_gap_s(_histories([[1, 2, 3], [], [4], [5, 6]], gap_s=60)) == 60
+    assert typical_gap_s(_histories([[1], [2], []])) == DAY
 
 
 def test_only_items_seen_often_enough_have_an_embedding_of_their_own() -> None:

@@ -126,7 +126,8 @@ def test_a_click_with_a_strange_slot_costs_nothing_and_breaks_nothing(shop, cont
 
 def test_who_refuses_a_profile_is_a_stranger_from_then_on(shop):
     subject = str(shop.live._past.subjects[0])
-    assert shop.receipt(shop.decide(Ask("r1", subject, NOW_US)).decision_id)["consent_basis"].startswith("ads default")
+    first = shop.decide(Ask("r1", subject, NOW_US))
+    assert shop.receipt(first.decision_id)["consent_basis"].startswith("ads default")
     answer = shop.decide(Ask("r2", subject, NOW_US + SECOND, consent=(("profile", False),)))
     assert "contextual" in shop.receipt(answer.decision_id)["consent_basis"]
     assert not shop.desk.candidates.features.knows(subject)

@@ -70,7 +70,7 @@ def _loop(out: Path, seed: int, seeds: int, data: Path | None, mapping: Path | N
     from zhitou.loop.run import as_json as to_json
     from zhitou.loop.run import run_loop
 
-    config = configs.laptop(seed)
+    config = configs.laptop(seed) if data is None else configs.own_data(seed)
     config = replace(config, study=replace(config.study, seeds=seeds))
     outcome = run_loop(config, out, _narrator(as_json), SystemClock(), data, mapping)
     write_report(outcome)
@@ -126,13 +126,13 @@ def features(out: Out = Path("out"), seed: Seed = 1) -> None:
 
 @app.command()
 def train(out: Out = Path("out"), seed: Seed = 1) -> None:
-    """Train the interest model on prepared behaviour; taken up where it was stopped: `zhitou train --out out`."""
+    """Train the interest model; a stopped training is taken up again: `zhitou train --out out`."""
     from zhitou import configs
     from zhitou.assembly import INTEREST, open_shop
     from zhitou.core.clock import SystemClock
     from zhitou.loop.s4_train import learn
 
-    learn(_narrator(False), open_shop(configs.laptop(seed), out, SystemClock()), out / INTEREST)
+    learn(_narrator(False), open_shop(configs.laptop(seed), out, SystemClock()), out / INTEREST, resume=True)
 
 
 @app.command()

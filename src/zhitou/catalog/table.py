@@ -60,8 +60,8 @@ class ItemTable:
 
     def find(self, items: np.ndarray | pa.ChunkedArray) -> np.ndarray:
         """int32 [N]: numbers of these ids, -1 where an id is missing or not in the catalogue."""
-        values = items if isinstance(items, pa.ChunkedArray) else pa.chunked_array([pa.array(items, type=pa.string())])
-        words = values.combine_chunks().dictionary_encode()  # each id is looked up once, however often it is asked
+        values = items.combine_chunks() if isinstance(items, pa.ChunkedArray) else pa.array(items, type=pa.string())
+        words = values.dictionary_encode()  # each id is looked up once, however often it is asked
         rows = pa.compute.index_in(words.dictionary, value_set=pa.array(self.ids, type=pa.string())).fill_null(-1)
         found = np.append(rows.to_numpy(zero_copy_only=False), -1).astype(np.int32)
         return found[words.indices.fill_null(len(rows)).to_numpy(zero_copy_only=False)]

@@ -1,4 +1,4 @@
 """Words that every other package uses: ids, columns, money, errors, chance, time.
 
-Never reads a file, never draws chance or time by itself.
+Owns: Money, Chance, Clock, ids, column names, errors. Never reads a file and never draws chance or time by itself.
 """

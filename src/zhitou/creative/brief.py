@@ -82,7 +82,7 @@ def price_text(micros: int, currency: str, locale: str = "en", round_up: bool = 
     """The price as printed: "$2.49", "¥499", "12.50 PLN". Part of a cent is rounded up (down for a was-price).
 
     >>> price_text(2_490_000, "USD"), price_text(499_000_000, "CNY", "zh"), price_text(12_500_000, "PLN")
-    ('$2.49', '¥499', '12.50 PLN')
+    ('$2.49', '¥499', '12.50\\xa0PLN')
     """
     step = Decimal(1) if currency in _NO_DECIMALS else Decimal("0.01")
     rounding = ROUND_CEILING if round_up else ROUND_FLOOR

@@ -150,11 +150,12 @@ class Desk:
     def clicked(
         self, keys: list[str], rows: np.ndarray, ads: np.ndarray, prices: np.ndarray, at_us: np.ndarray
     ) -> np.ndarray:
-        """int64 [n]: what each click cost its campaign, by key ("decision/slot"); a repeated key costs nothing."""
+        """int64 [n]: what each click cost its campaign, by key ("decision/slot"), once however often."""
         if not keys:
             return np.zeros(0, dtype=np.int64)
+        before = self.ledger.spent_micros()  # a repeated key is answered with its old charge
         charged = self.ledger.charge(keys, self.book.campaign[ads], prices, int(at_us.max()))
-        np.add.at(self._spent_this_hour, self.book.campaign[ads], charged)
+        self._spent_this_hour += self.ledger.spent_micros() - before
         self._write("click", rows, ads, at_us // MICROSECONDS)
         return charged
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zhitou.core.units import SECONDS_PER_DAY
 from zhitou.events.schema import KINDS
 from zhitou.interest.config import InterestConfig
 from zhitou.interest.memory import FEATURES
@@ -150,6 +151,7 @@ class Decoder(nn.Module):
     """interest = f(behaviour)."""
 
     line_code: Tensor
+    gap_s: Tensor  # int64, the typical gap between steps in training, seconds
 
     def __init__(self, config: InterestConfig, vocabulary: Vocabulary) -> None:
         super().__init__()
@@ -165,6 +167,7 @@ class Decoder(nn.Module):
         self.query = nn.Linear(d, d)
         self.of_items, self.of_types, self.of_lines = (Memory(d, config.memory) for _ in range(3))
         lines = np.unique(vocabulary.line, return_index=True)[1]
+        self.register_buffer("gap_s", torch.tensor(SECONDS_PER_DAY))
         self.register_buffer("line_code", torch.from_numpy(vocabulary.content[lines]), persistent=False)
         for table in (self.action, self.gap, self.day, self.wait):
             nn.init.normal_(table.weight, std=0.3 / math.sqrt(d))

@@ -167,7 +167,7 @@ class Interest:
     def _scores(self, histories: Histories, chosen: np.ndarray, at_s: int | None) -> np.ndarray:
         steps = steps_of(histories)
         states = self._states(histories, steps)
-        asked_s = expected_next_s(histories, at_s)
+        asked_s = expected_next_s(histories, at_s, int(self.module.gap_s))
         last_s = steps.time_s[np.maximum(steps.offsets[1:] - 1, 0)] if len(steps.time_s) else asked_s
         wait = torch.from_numpy(np.where(steps.sizes == 0, 0, gap_bucket(asked_s - last_s)))
         asked = np.stack([np.arange(len(histories)), steps.sizes], axis=1)

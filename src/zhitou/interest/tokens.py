@@ -115,12 +115,25 @@ def weekday(time_s: np.ndarray) -> np.ndarray:
     return (time_s // SECONDS_PER_DAY + THURSDAY) % WEEKDAYS
 
 
-def expected_next_s(histories: Histories, at_s: int | None) -> np.ndarray:
-    """int64 [S]: when each subject's next step is asked for: its last step plus its median gap, not before at_s."""
+def typical_gap_s(histories: Histories) -> int:
+    """The median gap between steps over all subjects, in seconds; a day where nobody has two steps."""
+    steps = steps_of(histories)
+    inside = np.ones(max(len(steps.time_s) - 1, 0), dtype=bool)
+    edges = steps.offsets[1:-1] - 1
+    inside[edges[(edges >= 0) & (edges < len(inside))]] = False
+    gaps = np.diff(steps.time_s)[inside]
+    return int(np.median(gaps)) if len(gaps) else SECONDS_PER_DAY
+
+
+def expected_next_s(histories: Histories, at_s: int | None, gap_s: int) -> np.ndarray:
+    """int64 [S]: when each subject's next step is asked for: its last step plus its median gap, not before at_s.
+
+    gap_s: the gap of a subject with one step (see typical_gap_s).
+    """
     steps = steps_of(histories)
     due = np.zeros(len(histories), dtype=np.int64)
     for row in range(len(histories)):
         times = steps.time_s[steps.offsets[row] : steps.offsets[row + 1]]
         if len(times):
-            due[row] = times[-1] + (int(np.median(np.diff(times))) if len(times) > 1 else SECONDS_PER_DAY)
+            due[row] = times[-1] + (int(np.median(np.diff(times))) if len(times) > 1 else gap_s)
     return due if at_s is None else np.maximum(due, at_s)

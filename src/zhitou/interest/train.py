@@ -22,13 +22,14 @@ from zhitou.interest.config import InterestConfig
 from zhitou.interest.model import Decoder
 from zhitou.interest.predict import Interest
 from zhitou.interest.softmax import next_step_loss
-from zhitou.interest.tokens import FINEST, Vocabulary
+from zhitou.interest.tokens import FINEST, Vocabulary, typical_gap_s
 from zhitou.learning.fit import FitReport, fit
 from zhitou.learning.progress import Progress
 
 VALID_POSITIONS = 3_000
 VALID_SUBJECTS = 600
 VALID_SUBJECTS_LEAST = 100  # with fewer, a ranking metric is too coarse to stop on
+VALID_BACK_LEAST = 0.5
 
 
 def fit_interest(
@@ -102,6 +103,7 @@ def _train(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(chance.number("interest-start") % 2**63)
         module = Decoder(config, vocabulary)
+    module.gap_s.fill_(typical_gap_s(past))
     examples = _examples(past, vocabulary, config, None)
     _standardise(module, examples, chance)
     validate = None if whole is None else _validation(whole, vocabulary, config, items, cut_s, chance)
@@ -167,9 +169,11 @@ def example_loss(module: torch.nn.Module, example: Example) -> Tensor:
 def _validation(
     whole: Histories, vocabulary: Vocabulary, config: InterestConfig, items: ItemTable, cut_s: int, chance: Chance
 ) -> Callable[[torch.nn.Module], float]:
-    """1 - NDCG@10 of first steps after the cut; their cross entropy where few subjects have one."""
+    """1 - NDCG@10 of first steps after the cut; the cross entropy of all steps after it where few subjects come
+    back, as in a stream of sessions: the first click of a stranger says nothing of how histories are read."""
     task = next_basket(whole, cut_s)
-    if len(task) < VALID_SUBJECTS_LEAST:
+    back = np.diff(task.past.offsets) > 0
+    if back.sum() < VALID_SUBJECTS_LEAST or back.mean() < VALID_BACK_LEAST:
         return _cross_entropy(_examples(whole, vocabulary, config, cut_s), chance)
     rows = chance.stream("interest-valid").permutation(len(task))[:VALID_SUBJECTS]
     chosen = np.searchsorted(whole.subjects, task.past.subjects[np.sort(rows)])

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 
 from zhitou.campaign.campaign import CHANNELS
-from zhitou.core.ids import stable_id
 from zhitou.core.units import MICROSECONDS
 from zhitou.delivery.decide import Desk
 from zhitou.delivery.receipt import Asks, Decisions
@@ -110,7 +109,7 @@ def play(
 
 def _asks(world: World, tick: Tick, size: tuple[int, int], slots: int) -> Asks:
     names = world.plan.market.subjects[tick.subjects]
-    ids = np.asarray([stable_id("r", world.plan.start_s, int(v)) for v in tick.visit], dtype=object)
+    ids = np.asarray([f"{world.plan.start_s}-{visit}" for visit in tick.visit.tolist()], dtype=object)
     channel = np.full(len(names), ONSITE, dtype=np.int8)
     return Asks(names, tick.time_s * MICROSECONDS, channel, ids, slots, size)
 

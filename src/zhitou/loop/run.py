@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from zhitou.creative.shelf import Shelf, make_creatives
 from zhitou.delivery.receipt import receipt, to_bytes
 from zhitou.delivery.store import SqliteStore
 from zhitou.evaluation.experiment import Estimate
+from zhitou.evaluation.ranking import Interval
 from zhitou.events.prepare import Prepared
 from zhitou.features.build import FeatureSet
 from zhitou.feedback.registry import Entry, Registry
@@ -164,6 +166,7 @@ def keep_models(stage: Stage, lead: SeedResult) -> None:
     """Both rounds' response models of the lead world into the registry; the second only if it was promoted."""
     assert lead.models is not None, "the lead world keeps its models"
     folder = stage.shop.folder / RESPONSE
+    shutil.rmtree(folder, ignore_errors=True)  # a run begins a history of its own
     registry, at_us = Registry(folder), stage.shop.cut_s * 1_000_000
     first, second = lead.models
     first.save(folder / first.version)
@@ -186,6 +189,8 @@ def keep_receipts(stage: Stage, lead: SeedResult) -> None:
             shown = [int(ad) for ad in decisions.ad[b]]
             names = [stage.creatives.creative_id(stage.book.ad_ids[ad], size) if ad >= 0 else None for ad in shown]
             rows.append((decisions.decision_ids[b], to_bytes(receipt(decisions, b, stage.book, names))))
+    for stale in (*stage.shop.folder.glob("store.sqlite*"), *stage.shop.folder.glob("ledger.sqlite*")):
+        stale.unlink()  # decision ids may repeat from run to run, and what is kept first stays
     with SqliteStore(stage.shop.folder / "store.sqlite") as store:
         store.add_decisions(rows)
 
@@ -229,6 +234,11 @@ def figures(outcome: Outcome) -> dict[str, object]:
     return {
         "seconds": {name: round(value, 2) for name, value in outcome.seconds.items()},
         "digest": outcome.results[0].digest,
+        "next_basket": {
+            "shoppers": outcome.trained.shoppers,
+            "all": {s.name: _intervals(s.everything) for s in outcome.trained.standings},
+            "new": {s.name: _intervals(s.new) for s in outcome.trained.standings},
+        },
         "policies": {
             line.policy: {
                 "ctr": line.ctr.value,
@@ -242,6 +252,11 @@ def figures(outcome: Outcome) -> dict[str, object]:
         },
         "verdicts": {claim: verdict for claim, verdict, _ in verdicts(outcome.lines)},
     }
+
+
+def _intervals(measured: dict[str, Interval]) -> dict[str, list[float]]:
+    """metric -> [mean, low, high]."""
+    return {name: [value.mean, value.low, value.high] for name, value in measured.items()}
 
 
 def as_json(outcome: Outcome) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,13 +44,19 @@ class Trained:
     curve: tuple[tuple[int, float, float | None], ...] = ()
 
 
-def learn(narrator: Narrator, shop: Shop, folder: Path) -> Trained:
-    """Train on everything before the cut; judge on each shopper's first basket after it."""
+def learn(narrator: Narrator, shop: Shop, folder: Path, *, resume: bool = False) -> Trained:
+    """Train on everything before the cut; judge on each shopper's first basket after it.
+
+    resume: take up a training that was stopped where its last checkpoint stands, instead of starting anew.
+    """
+    checkpoints = folder.with_name(folder.name + "-checkpoints")
+    if not resume:
+        shutil.rmtree(checkpoints, ignore_errors=True)
     with narrator.stage("train", "the interest model: a decoder over behaviour; baselines beside it"):
         past = shop.histories.before(shop.cut_s)
         narrator.fact(f"{len(past.item):,} acts of {len(past):,} shoppers before the cut; refusers are not read")
         interest = fit_interest(
-            past, shop.items, shop.config.interest, shop.chance.child("interest"), None, Terminal()
+            past, shop.items, shop.config.interest, shop.chance.child("interest"), checkpoints, Terminal()
         )
         task = next_basket(shop.histories, shop.cut_s)
         standings, margins = compare(shop, interest, task)
@@ -68,7 +75,8 @@ def learn(narrator: Narrator, shop: Shop, folder: Path) -> Trained:
                 f"{name}: the interest model is {verdict} the best baseline ({baseline}): {_signed(margin)}"
             )
         narrator.fact(f"wrote {folder}/")
-    return Trained(interest, standings, margins, len(task), _examples(interest, past))
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    return Trained(interest, standings, margins, len(task), _examples(interest, past), _curve(interest))
 
 
 def compare(
@@ -99,6 +107,11 @@ def compare(
             margin = paired_difference(ours, found[best][new].values[metric], chance.stream("margin", metric))
             margins[f"{metric} {'new' if new else 'all'}"] = (best, margin)
     return standings, margins
+
+
+def _curve(interest: Interest) -> tuple[tuple[int, float, float | None], ...]:
+    """(epoch, training loss, validation) of the training whose weights the model has."""
+    return tuple((epoch, train, valid) for epoch, train, valid in interest.learnt.get("curve", ()))
 
 
 def _examples(interest: Interest, past: Any, count: int = 4) -> tuple[tuple[str, tuple[Any, ...]], ...]:

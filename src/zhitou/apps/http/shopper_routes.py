@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from html import escape
 import re
+from html import escape
 from typing import Any
 from urllib.parse import quote
 
@@ -47,7 +47,12 @@ def _signature() -> Any:
 
 def add_shopper_routes(app: FastAPI, door: Door) -> None:
     """Add /t/i, /t/c, /creative and /why."""
+    _add_links_that_count(app, door)
+    _add_creatives(app, door)
+    _add_why(app, door)
 
+
+def _add_links_that_count(app: FastAPI, door: Door) -> None:
     @app.get(
         "/t/i",
         tags=["tracking"],
@@ -93,6 +98,8 @@ def add_shopper_routes(app: FastAPI, door: Door) -> None:
         landing = await door.turns.take(lambda: _clicked(door, d, slot, now_us, counts), patient=True)
         return Response(None, 302, {"Location": landing})
 
+
+def _add_creatives(app: FastAPI, door: Door) -> None:
     @app.get(
         "/creative/{name}",
         tags=["creatives"],
@@ -127,6 +134,8 @@ def add_shopper_routes(app: FastAPI, door: Door) -> None:
             content = content.replace(CLICK_MACRO, escape(link).encode())
         return _picture(door, content, kind, request.headers.get("if-none-match", ""), vary=not suffix)
 
+
+def _add_why(app: FastAPI, door: Door) -> None:
     @app.get(
         "/why/{decision_id}",
         tags=["creatives"],
