@@ -415,7 +415,7 @@ def test_prepare_writes_what_the_readme_lists_and_accounts_for_every_row(
         (["check", "--data", "nowhere", "--mapping", "none.toml"], 1, "expected a mapping at none.toml"),
         (["explain", "d_0", "--out", "nowhere"], 1, "run `zhitou demo --out nowhere` first"),
         (["serve", "--out", "nowhere"], 1, "call `zhitou demo --out nowhere` first"),
-        (["features", "--out", "nowhere"], 1, "expected prepared events"),
+        (["features", "--out", "nowhere"], 1, "call `zhitou demo --out nowhere` first, or `zhitou prepare`"),
         (["run"], 2, "Missing option"),
         (["fly"], 2, "No such command"),
     ],

@@ -42,8 +42,8 @@ from zhitou.feedback.registry import Registry
 from zhitou.interest.predict import Interest
 from zhitou.learning.checkpoints import MANIFEST
 from zhitou.privacy.consent import ConsentBook, ConsentChange
-from zhitou.privacy.door import EVENTS_FILE, Door, consent_from_events
-from zhitou.privacy.pseudonyms import Pseudonyms, demonstration_key
+from zhitou.privacy.door import Door, consent_from_events
+from zhitou.privacy.pseudonyms import Pseudonyms, demonstration_key, load_or_create_key
 from zhitou.response.response import Response
 from zhitou.strategy.policies import Policy, Zhitou
 from zhitou.strategy.ports import CreativeSource, InterestModel, Ledger, ResponseModel
@@ -56,6 +56,7 @@ PREPARED, FEATURES, INTEREST, RESPONSE, CREATIVES = (
     "creatives",
 )
 CAMPAIGNS_FILE, RUN_FILE, REPORT_FILE = "campaigns.json", "run.json", "report.html"
+KEY_FILE = "keys/pseudonyms.key"
 OLD_DAYS = 30
 
 
@@ -102,16 +103,16 @@ class Shop:
         return table if table is not None and len(table) else None
 
 
-def pseudonyms(config: Config) -> Pseudonyms:
-    """Names for this run's shoppers, repeatable from the seed: the run is a demonstration, not a deployment."""
+def pseudonyms(config: Config, folder: Path) -> Pseudonyms:
+    """Names for this run's shoppers: from a secret key in the folder, or in a demonstration from the seed."""
+    if config.real_shoppers:
+        return Pseudonyms(config.tenant, load_or_create_key(folder / KEY_FILE))
     return Pseudonyms(config.tenant, demonstration_key(Chance(config.seed)))
 
 
 def open_shop(config: Config, folder: Path, clock: Clock) -> Shop:
     """The shop in a prepared folder. Refused (SourceError): nothing prepared there, or too little to cut in time."""
     chance = Chance(config.seed)
-    if not (folder / PREPARED / EVENTS_FILE).exists():
-        raise SourceError(f"expected prepared events in {folder}; call `zhitou prepare --out {folder}` first")
     consent = consent_from_events(folder / PREPARED, config.consent_default)
     items = ItemTable.from_arrow(pq.read_table(folder / PREPARED / ITEMS_FILE))
     door = Door(folder / PREPARED, consent, clock)
@@ -208,7 +209,9 @@ def read_run(folder: Path) -> tuple[Config, dict[str, Any]]:
     """The config and facts of the run in this folder. Refused (SourceError): no run there."""
     path = folder / RUN_FILE
     if not path.exists():
-        raise SourceError(f"expected a finished run in {folder}, found none; call `zhitou demo --out {folder}` first")
+        raise SourceError(
+            f"expected a run in {folder}, found none; call `zhitou demo --out {folder}` first, or `zhitou prepare`"
+        )
     record = json.loads(path.read_text())
     return replace(getattr(configs, record["config"])(record["seed"]), tenant=record["tenant"]), record
 
@@ -248,7 +251,7 @@ def open_service(folder: Path, clock: Clock | None = None) -> LiveService:
         items=shop.items,
         store=store,
         live=LiveHistories(past.shifted(shift_s)),
-        pseudonyms=pseudonyms(config),
+        pseudonyms=pseudonyms(config, folder),
         report=folder / REPORT_FILE,
         facts={"source": record["source"], "replayed_days_later": shift_s // SECONDS_PER_DAY},
     )

@@ -57,7 +57,8 @@ class Config:
 
     judge_days: the last days of the data, kept from every model; the next basket is judged on them and the market
     plays there. refuse_share: share of shoppers whose refusal of a profile is simulated, because the public data
-    sets hold no consent. consent_default: what a silent shopper is taken to have granted.
+    sets hold no consent. real_shoppers: pseudonyms come from a key drawn by the system instead of one that follows
+    from the seed. consent_default: what a silent shopper is taken to have granted.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Config:
     tenant: str = "demo"
     judge_days: int = 56
     refuse_share: float = 0.02
+    real_shoppers: bool = False
     consent_default: tuple[str, ...] = PURPOSES
     prepare: PrepareConfig = field(default_factory=PrepareConfig)
     features: FeatureConfig = field(default_factory=FeatureConfig)
@@ -103,5 +105,9 @@ def laptop(seed: int = 1) -> Config:
 
 
 def own_data(seed: int = 1) -> Config:
-    """For behaviour nobody has looked at yet: training stops by its own later slice. What `zhitou run` uses."""
-    return replace(laptop(seed), name="own_data", interest=interest.careful())
+    """For a user's own shoppers: a secret key, no simulated refusals, and training that stops by its own later slice.
+
+    What `zhitou run` and `zhitou prepare --data` use.
+    """
+    own = replace(laptop(seed), name="own_data", refuse_share=0.0, real_shoppers=True)
+    return replace(own, interest=interest.careful())

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from zhitou.core.errors import ConfigError, SourceError
 from zhitou.delivery import store as module
-from zhitou.delivery.store import SqliteStore
+from zhitou.delivery.store import SqliteStore, read_decision
 from zhitou.events.schema import Event
 from zhitou.strategy.ports import Store
 
@@ -161,3 +161,11 @@ def test_writes_that_wait_together_share_a_commit(tmp_path: Path, monkeypatch: p
         caller.join()
     store.close()
     assert sizes == [1, 5]
+
+
+def test_a_receipt_can_be_read_while_another_process_owns_the_store(tmp_path) -> None:
+    path = tmp_path / "store.sqlite"
+    with SqliteStore(path) as store:
+        store.add_decisions([("d_1", b"{}")])
+        assert read_decision(path, "d_1") == b"{}"
+        assert read_decision(path, "d_2") is None

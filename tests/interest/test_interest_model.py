@@ -107,7 +107,7 @@ def test_it_comes_back_from_disk_as_it_was(trained, tmp_path) -> None:
 
 def test_a_model_of_another_catalogue_is_refused(trained, tmp_path) -> None:
     trained.save(tmp_path)
-    with pytest.raises(ModelError, match="made for 12 items, the catalogue has 15"):
+    with pytest.raises(ModelError, match="another catalogue of 12 items, this one has 15"):
         Interest.load(tmp_path, _catalogue(extra=3))
 
 

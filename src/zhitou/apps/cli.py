@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 refused or a check failed; 2 the command was called wrongl
 from __future__ import annotations
 
 import json
+import os
 import sys
 import warnings
 from dataclasses import replace
@@ -16,6 +17,10 @@ import typer
 from rich.console import Console
 
 from zhitou.core.errors import ConfigError, ZhitouError
+
+# Idle threads sleep instead of spinning: on a machine that is shared, training is many times faster. Set before
+# torch is imported, since it is read once.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # The libraries under the data engine warn their own developers; a user can do nothing about it.
 for _module in ("ibis", "duckdb", "pandas"):
@@ -104,35 +109,35 @@ def check(data: Data = None, mapping: Mapping = None, as_json: Json = False) -> 
 def prepare(out: Out = Path("out"), seed: Seed = 1, data: Data = None, mapping: Mapping = None) -> None:
     """Clean behaviour into Parquet with a report of its quality: `zhitou prepare --out out`."""
     from zhitou import configs
-    from zhitou.assembly import PREPARED, pseudonyms
+    from zhitou.assembly import PREPARED, pseudonyms, write_run
     from zhitou.core.clock import SystemClock
     from zhitou.loop.s1_behaviour import collect
     from zhitou.loop.s2_preprocess import preprocess
 
-    config, narrator = configs.laptop(seed), _narrator(False)
-    preprocess(narrator, collect(narrator, data, mapping), out / PREPARED, pseudonyms(config), config, SystemClock())
+    config, narrator = configs.laptop(seed) if data is None else configs.own_data(seed), _narrator(False)
+    raw = collect(narrator, data, mapping)
+    preprocess(narrator, raw, out / PREPARED, pseudonyms(config, out), config, SystemClock())
+    write_run(out, config, raw.name, {})
 
 
 @app.command()
-def features(out: Out = Path("out"), seed: Seed = 1) -> None:
+def features(out: Out = Path("out")) -> None:
     """Tags, segments and association rules of prepared behaviour: `zhitou features --out out`."""
-    from zhitou import configs
-    from zhitou.assembly import FEATURES, open_shop
+    from zhitou.assembly import FEATURES, open_shop, read_run
     from zhitou.core.clock import SystemClock
     from zhitou.loop.s3_features import mine
 
-    mine(_narrator(False), open_shop(configs.laptop(seed), out, SystemClock()), out / FEATURES)
+    mine(_narrator(False), open_shop(read_run(out)[0], out, SystemClock()), out / FEATURES)
 
 
 @app.command()
-def train(out: Out = Path("out"), seed: Seed = 1) -> None:
+def train(out: Out = Path("out")) -> None:
     """Train the interest model; a stopped training is taken up again: `zhitou train --out out`."""
-    from zhitou import configs
-    from zhitou.assembly import INTEREST, open_shop
+    from zhitou.assembly import INTEREST, open_shop, read_run
     from zhitou.core.clock import SystemClock
     from zhitou.loop.s4_train import learn
 
-    learn(_narrator(False), open_shop(configs.laptop(seed), out, SystemClock()), out / INTEREST, resume=True)
+    learn(_narrator(False), open_shop(read_run(out)[0], out, SystemClock()), out / INTEREST, resume=True)
 
 
 @app.command()
@@ -145,13 +150,12 @@ def explain(
     from zhitou.core.errors import NotFoundError
     from zhitou.delivery.explain import for_advertiser
     from zhitou.delivery.receipt import from_bytes, matches
-    from zhitou.delivery.store import SqliteStore
+    from zhitou.delivery.store import read_decision
 
     path = out / "store.sqlite"
     if not path.exists():
         raise NotFoundError(f"expected decisions in {path}, found none; run `zhitou demo --out {out}` first")
-    with SqliteStore(path) as store:
-        data = store.decision(decision_id)
+    data = read_decision(path, decision_id)
     if data is None:
         raise NotFoundError(f"decision {decision_id!r} is not in {path}")
     record = from_bytes(data)

@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
@@ -345,3 +346,13 @@ def _attempt(connection: sa.Connection, write: _Write) -> int | BaseException:
         raise  # the disk, not the rows: SQLite may have undone the neighbours' rows already, so all must fail
     except Exception as error:
         return error
+
+
+def read_decision(path: Path, decision_id: str) -> bytes | None:
+    """One receipt of a store that another process may be writing; None if unknown. Takes no lock of the writer's."""
+    address = f"sqlite:///file:{quote(str(path.resolve()))}?mode=ro&uri=true"
+    engine = sa.create_engine(address, poolclass=sa.pool.NullPool)
+    wanted = sa.select(_DECISIONS.c.receipt).where(_DECISIONS.c.decision_id == decision_id)
+    with engine.connect() as connection:
+        found = connection.execute(wanted).scalar_one_or_none()
+    return None if found is None else bytes(found)

@@ -5,6 +5,7 @@ N = subjects, M = items, D = width, T = tokens, Q = pairs of a subject and an ow
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -126,6 +127,7 @@ class Interest:
             "vocabulary_sha256": voc.fingerprint(),
             "vocabulary_sizes": list(voc.sizes),
             "items": len(voc),
+            "items_sha256": _fingerprint(self.items),
             "code_version": importlib.metadata.version("zhitou"),
             "learnt": self.learnt,
             "facts": facts or {},
@@ -140,9 +142,9 @@ class Interest:
             raise ModelError(f"{folder} holds a {manifest.get('model')!r} model, expected {cls.name!r}")
         own, content, count = (tensors.pop(key).numpy() for key in (_OWN, _CONTENT, _COUNT))
         vocabulary = Vocabulary(own, content, count, tuple(manifest["vocabulary_sizes"]))
-        if len(items) != len(vocabulary):
+        if manifest["items_sha256"] != _fingerprint(items):
             raise ModelError(
-                f"{folder} was made for {len(vocabulary)} items, the catalogue has {len(items)}; "
+                f"{folder} was made for another catalogue of {len(vocabulary)} items, this one has {len(items)}; "
                 "train again, or load the catalogue it was trained with"
             )
         settings = manifest["config"]
@@ -239,3 +241,8 @@ class Interest:
             tags.sort(key=lambda entry: (-entry[0], entry[1].kind, entry[1].word))
             found.append(tuple(tag for _, tag in tags[:top]))
         return found
+
+
+def _fingerprint(items: ItemTable) -> str:
+    """SHA-256 of the catalogue's ids in order: what the model's item numbers mean."""
+    return hashlib.sha256("\n".join(items.ids).encode()).hexdigest()

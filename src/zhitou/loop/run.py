@@ -75,7 +75,8 @@ def run_loop(
     """Run the loop on the default data or a user's own, writing everything below `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     raw = collect(narrator, data, mapping)
-    prepared = preprocess(narrator, raw, folder / PREPARED, pseudonyms(config), config, clock)
+    prepared = preprocess(narrator, raw, folder / PREPARED, pseudonyms(config, folder), config, clock)
+    write_run(folder, config, raw.name, {})
     shop = open_shop(config, folder, clock)
     features = mine(narrator, shop, folder / FEATURES)
     trained = learn(narrator, shop, folder / INTEREST)

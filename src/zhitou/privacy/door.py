@@ -28,9 +28,7 @@ class Door:
 
     def __init__(self, folder: Path, consent: ConsentBook, clock: Clock) -> None:
         self._folder, self._consent, self._clock = folder, consent, clock
-        path = folder / EVENTS_FILE
-        if not path.exists():
-            raise SourceError(f"expected prepared events at {path}, found none; run `zhitou prepare` first")
+        _need(folder)
 
     def read(self, purpose: str, *, columns: list[str] | None = None) -> pa.Table:
         """Events (EVENT_SCHEMA or the named columns of it) of the subjects who agreed to `purpose`."""
@@ -55,8 +53,16 @@ class Door:
             file.write(json.dumps(line) + "\n")
 
 
+def _need(folder: Path) -> None:
+    """Refused (SourceError): a folder without prepared events."""
+    path = folder / EVENTS_FILE
+    if not path.exists():
+        raise SourceError(f"expected prepared events at {path}, found none; run `zhitou prepare` first")
+
+
 def consent_from_events(folder: Path, default_granted: tuple[str, ...]) -> ConsentBook:
     """The consent book that the consent and unsubscribe events of this folder make."""
+    _need(folder)
     book = ConsentBook(default_granted)
     wanted = [c.SUBJECT, c.KIND, c.OCCURRED_AT, c.CHANNEL, c.CONTEXT]
     kinds = pc.field(c.KIND).isin(["consent", "unsubscribe"])
