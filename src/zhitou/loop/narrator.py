@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ STAGES = ("behaviour", "preprocess", "features", "train", "deliver", "feedback",
 class Narrator:
     """Prints stages and remembers how long each took. Quiet when told so; plain text when no one watches."""
 
-    console: Console = field(default_factory=lambda: Console(highlight=False, soft_wrap=True))
+    console: Console = field(default_factory=lambda: _console())
     quiet: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -51,3 +52,9 @@ class Narrator:
         for row in rows:
             table.add_row(*row)
         self.console.print(table)
+
+
+def _console() -> Console:
+    """As wide as the terminal; 120 columns in a pipe, so that a log holds the tables whole."""
+    width = None if sys.stdout.isatty() else 120
+    return Console(highlight=False, soft_wrap=True, width=width)
