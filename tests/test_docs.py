@@ -320,10 +320,10 @@ def test_the_session_in_the_readme_runs_and_the_click_changes_the_answer(
     assert ran.returncode == 0, ran.stderr
     events, first, picture, look, click, second, why = ran.stdout.splitlines()
     assert json.loads(events)["accepted"] == 1
-    assert first == "first: Green tea, 100 g | Stoneware mug"
+    assert first == "first: tea Green tea, 100 g | mug Stoneware mug"
     assert (picture, look) == ("200 image/png", "200 image/gif")
     assert click == "302 https://shop.example/items/mug"
-    assert second == "second: Stoneware mug | Iron tea pot"
+    assert second == "second: mug Stoneware mug | pot Iron tea pot"
     assert json.loads(why)["sentences"] == ["You last looked at Stoneware mug."]
     assert (tmp_path / "banner.png").read_bytes().startswith(b"\x89PNG")
 

@@ -223,9 +223,8 @@ def tell(narrator: Narrator, outcome: Outcome) -> None:
     over = sum(t.over_budget_micros for r in outcome.results for t in r.tallies.values())
     narrator.say(f"money spent beyond a budget, all policies and worlds: {over} micros")
     narrator.say(f"real: {outcome.about}")
-    narrator.say(
-        "simulated: who sees and clicks which ad, what it leads to, advertisers, budgets and refusals of consent"
-    )
+    refusals = " and refusals of consent" if outcome.config.refuse_share else ""
+    narrator.say(f"simulated: who sees and clicks which ad, what it leads to, advertisers, budgets{refusals}")
     narrator.say(f"digest of the lead world's decisions: {outcome.results[0].digest}")
     narrator.say(f"report: {outcome.folder / REPORT_FILE}")
 
