@@ -65,7 +65,7 @@ def stages(seed: int, times: int) -> dict[str, Any]:
 
         def read_and_prepare() -> None:
             raw = read_complete_journey()
-            made = prepare(raw, folder / PREPARED, pseudonyms(config), config.prepare, clock.now_us())
+            made = prepare(raw, folder / PREPARED, pseudonyms(config, folder), config.prepare, clock.now_us())
             figures["rows"], figures["checks_failed"] = made.rows_in, sum(not c.passed for c in made.checks)
 
         figures["prepare_s"] = statistics.median(seconds(read_and_prepare) for _ in range(times))
