@@ -186,3 +186,26 @@ def test_settings_out_of_range_are_refused() -> None:
     for wrong in ({"epochs": 0}, {"lr": 0.0}, {"warmup": -1}, {"patience": 0}, {"max_seconds": 0.0}):
         with pytest.raises(ConfigError):
             FitConfig(**wrong)
+
+
+def test_two_threads_write_the_same_bytes_twice() -> None:
+    def trained() -> bytes:
+        module = torch.nn.Embedding(400, 16)
+        torch.nn.init.ones_(module.weight)
+
+        def loss(model: torch.nn.Module, batch: torch.Tensor) -> torch.Tensor:
+            rows = torch.zeros(50, 16).index_add(0, batch % 50, model(batch).sin())
+            return (rows * torch.linspace(0, 1, 16)).square().mean()
+
+        def batches(epoch: int, rng: np.random.Generator) -> list[torch.Tensor]:
+            return [torch.from_numpy(rng.integers(0, 400, 20_000)) for _ in range(3)]
+
+        fit(module, batches=batches, loss=loss, validate=None, config=FitConfig(epochs=2), chance=Chance(1))
+        return module.weight.detach().numpy().tobytes()
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert trained() == trained() == trained()
+    finally:
+        torch.set_num_threads(before)

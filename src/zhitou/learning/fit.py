@@ -87,6 +87,17 @@ class FitReport:
     steps: int
 
 
+@contextmanager
+def _deterministic() -> Iterator[None]:
+    """Sums in one order, whatever the threads do: without it two threads gave other weights in each of three runs."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
 def fit(
     module: Module,
     *,
@@ -111,7 +122,7 @@ def fit(
     run = _Run(module, config, chance, folder)
     progress = progress or Silent()
     begun = timer()
-    with _interrupt() as interrupted, torch.random.fork_rng(devices=[]):
+    with _interrupt() as interrupted, torch.random.fork_rng(devices=[]), _deterministic():
         try:
             while run.stopped_by is None:
                 _epoch(run, batches, loss, progress, interrupted)
