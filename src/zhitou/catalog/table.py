@@ -58,6 +58,10 @@ class ItemTable:
         except KeyError:
             raise NotFoundError(f"item {item!r} is not in the catalogue; add it to the feed first") from None
 
+    def number(self, item: str) -> int:
+        """The number of this item, -1 if it is not in the catalogue; `find` is for many at once."""
+        return self._rows.get(item, -1)
+
     def find(self, items: np.ndarray | pa.ChunkedArray) -> np.ndarray:
         """int32 [N]: numbers of these ids, -1 where an id is missing or not in the catalogue."""
         values = items.combine_chunks() if isinstance(items, pa.ChunkedArray) else pa.array(items, type=pa.string())

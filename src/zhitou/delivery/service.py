@@ -238,7 +238,7 @@ class LiveService:
                 part.close()
 
     def _objection(self, event: Event) -> str | None:
-        if event.item is not None and self.items.find(np.asarray([event.item], dtype=object))[0] < 0:
+        if event.item is not None and self.items.number(event.item) < 0:
             return NOT_IN_CATALOGUE.format(item=event.item)
         if event.kind in BEHAVIOUR and event.item is None and event.kind != "search":
             return f"a {event.kind} needs an item"
@@ -276,7 +276,7 @@ class LiveService:
         """Behaviour becomes features and history; the interest vector is made anew before the next decision."""
         if event.kind not in BEHAVIOUR or event.item is None:
             return
-        item = int(self.items.find(np.asarray([event.item], dtype=object))[0])
+        item = self.items.number(event.item)
         if item < 0:
             return
         price = -1 if event.price_micros is None else event.price_micros
