@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -21,6 +20,7 @@ from zhitou.apps.http.settings import ROLES, HttpSettings, new_key
 from zhitou.core.chance import Chance
 from zhitou.core.errors import NotFoundError
 from zhitou.core.ids import stable_id
+from zhitou.delivery.service import Ad, Answer, Observed, Placed
 from zhitou.delivery.store import MemoryStore
 from zhitou.events.schema import Event
 from zhitou.privacy.pseudonyms import Pseudonyms, demonstration_key
@@ -32,44 +32,6 @@ COLOURS = {"tea": (46, 110, 72), "mug": (150, 90, 60), "pot": (60, 60, 70)}
 DECIDING = ("click", "view", "purchase", "add_to_cart")
 
 
-@dataclass(frozen=True)
-class ShownItem:
-    """A service's ServedAd."""
-
-    slot: int
-    ad_id: str
-    item: str
-    title: str
-    creative_id: str
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """A service's DecisionAnswer."""
-
-    decision_id: str
-    ads: tuple[ShownItem, ...]
-    reason: str | None
-
-
-@dataclass(frozen=True)
-class Observed:
-    """A service's ObserveAnswer."""
-
-    accepted: int
-    duplicates: int
-    quarantined: tuple[tuple[int, str], ...]
-
-
-@dataclass(frozen=True)
-class Placed:
-    """A service's PlacedAd."""
-
-    subject: str
-    channel: str
-    item: str
-
-
 class TeaShop:
     """Fulfils `Service`. Whatever a shopper did last (clicked, viewed, bought) is shown first next time."""
 
@@ -77,7 +39,7 @@ class TeaShop:
         self._store = store or MemoryStore()
         self._names = Pseudonyms(TENANT, demonstration_key(Chance(0)))
 
-    def decide(self, request: DecisionRequest) -> Chosen:
+    def decide(self, request: DecisionRequest) -> Answer:
         """The ads in order of what this shopper touched last; none for a shopper who refuses ads."""
         decision_id = stable_id("d", request.request_id)
         refused = ("ads", False) in request.consent
@@ -92,10 +54,10 @@ class TeaShop:
         }
         self._store.add_decisions([(decision_id, orjson.dumps(record, option=orjson.OPT_SORT_KEYS))])
         ads = tuple(
-            ShownItem(slot, stable_id("ad", item), item, TITLES[item], f"banner-{item}")
+            Ad(slot, stable_id("ad", item), item, TITLES[item], f"banner-{item}")
             for slot, item in enumerate(items)
         )
-        return Chosen(decision_id, ads, "the shopper did not agree to ads" if refused else None)
+        return Answer(decision_id, ads, "the shopper did not agree to ads" if refused else None)
 
     def observe(self, events: list[Event]) -> Observed:
         """Keep what is about an item of the shop, or about none."""
