@@ -83,6 +83,11 @@ class Shop:
         return Histories.from_arrow(self.door.read("profile"), self.items)
 
     @cached_property
+    def past(self) -> Histories:
+        """The same before the cut: all that a model may know. Cut once, since every world of a study asks for it."""
+        return self.histories.before(self.cut_s)
+
+    @cached_property
     def everybody(self) -> Histories:
         """Behaviour of all who agreed to measurement: what the practice market is fitted to."""
         return Histories.from_arrow(self.door.read("measurement"), self.items)
@@ -155,7 +160,7 @@ class Stage:
     @cached_property
     def traffic(self) -> tuple[float, ...]:
         """The forecast of traffic by hour, from the past."""
-        return traffic_by_hour(self.shop.histories.before(self.shop.cut_s).time_s)
+        return traffic_by_hour(self.shop.past.time_s)
 
     @cached_property
     def interest_version(self) -> str:

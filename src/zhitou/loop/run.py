@@ -83,7 +83,7 @@ def run_loop(
     stage, shelf = open_stage(narrator, shop, trained.interest, features)
     with narrator.stage("market", "a practice market, fitted to the same past by another family of models"):
         market = fit_market(shop)
-        past = shop.histories.before(shop.cut_s)
+        past = shop.past
         scores = trained.interest.scores(past, stage.book.item)
         narrator.fact(
             f"{len(market.subjects):,} shoppers; it knows the true chance of every click, our models do not"

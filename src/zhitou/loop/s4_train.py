@@ -53,7 +53,7 @@ def learn(narrator: Narrator, shop: Shop, folder: Path, *, resume: bool = False)
     if not resume:
         shutil.rmtree(checkpoints, ignore_errors=True)
     with narrator.stage("train", "the interest model: a decoder over behaviour; baselines beside it"):
-        past = shop.histories.before(shop.cut_s)
+        past = shop.past
         narrator.fact(f"{len(past.item):,} acts of {len(past):,} shoppers before the cut; refusers are not read")
         interest = fit_interest(
             past, shop.items, shop.config.interest, shop.chance.child("interest"), checkpoints, Terminal()
@@ -83,7 +83,7 @@ def compare(
     shop: Shop, interest: Interest, task: NextBasket
 ) -> tuple[tuple[Standing, ...], dict[str, tuple[str, Interval]]]:
     """The interest model beside random, popular, recent and item-kNN on the same task."""
-    past, chance = shop.histories.before(shop.cut_s), shop.chance.child("baselines")
+    past, chance = shop.past, shop.chance.child("baselines")
     baselines = (RandomBaseline(), PopularBaseline(), RecentBaseline(), ItemKnnBaseline())
     models: list[InterestModel] = [*(b.fit(past, shop.items, chance.child(b.name)) for b in baselines), interest]
     found: dict[str, dict[bool, Measured]] = {

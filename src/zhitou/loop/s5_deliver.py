@@ -70,7 +70,7 @@ def begin(stage: Stage, market: Market, scores: np.ndarray, chance: Chance) -> L
     scores: float32 [S, K], the interest model's scores of all shoppers of stage.shop.histories for the ads.
     """
     shop, study = stage.shop, stage.shop.config.study
-    past = shop.histories.before(shop.cut_s)
+    past = shop.past
     features = stage.features(past)
     world = market.world(stage.book, chance.child("world"), shop.cut_s, study.days)
     clock = FixedClock(shop.cut_s * MICROSECONDS)
@@ -86,7 +86,7 @@ def baseline(stage: Stage, life: Life, name: str, warm: Stretch) -> Life:
     if name == "random":
         return life.fork(Random())
     if name == "popular":
-        past = stage.shop.histories.before(stage.shop.cut_s)
+        past = stage.shop.past
         sold = np.bincount(past.item[past.action == PURCHASE], minlength=len(stage.shop.items))
         return life.fork(Popular(sold[stage.book.item].astype(np.float64)))
     if name == "thompson":

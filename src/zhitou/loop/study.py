@@ -110,7 +110,7 @@ def live(
             f"response model: {'promoted' if done.verdict.promote else 'kept the old one'}; {done.verdict.reason}"
         )
         second = ours(stage, life, bound(stage, done.response))
-        known = newer(stage.shop.histories.before(stage.shop.cut_s), life, warm, learnt)
+        known = newer(stage.shop.past, life, warm, learnt)
         second.desk.candidates.board.put(np.arange(len(known)), stage.interest.scores(known, stage.book.item))
         narrator.fact(
             f"interest: every shopper's vector made anew with {len(known.item) - len(start.past.item):,} new acts"
