@@ -71,22 +71,22 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not() -> None:
 
 
 @pytest.mark.parametrize("average", [0.0, 0.9])
-@pytest.mark.parametrize("stop_at_step", [1, 8, 11])
-def test_a_run_stopped_by_ctrl_c_goes_on_to_the_same_bytes(tmp_path, stop_at_step, average) -> None:
+@pytest.mark.parametrize(("stop_at_step", "by"), [(1, signal.SIGINT), (8, signal.SIGINT), (11, signal.SIGTERM)])
+def test_a_run_stopped_by_ctrl_c_or_sigterm_goes_on_to_the_same_bytes(tmp_path, stop_at_step, by, average) -> None:
     config = FitConfig(epochs=4, patience=None, average=average)
     whole = _module()
     fit(whole, batches=_batches, loss=_loss, validate=_validate, config=config, chance=Chance(3))
     calls = []
 
-    def press_ctrl_c(module: nn.Module, batch: torch.Tensor) -> torch.Tensor:
+    def interrupted(module: nn.Module, batch: torch.Tensor) -> torch.Tensor:
         calls.append(1)
         if len(calls) == stop_at_step:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), by)
         return _loss(module, batch)
 
     common = {"batches": _batches, "validate": _validate, "config": config, "folder": tmp_path}
     common["chance"] = Chance(3)
-    first = fit(_module(), loss=press_ctrl_c, **common)
+    first = fit(_module(), loss=interrupted, **common)
     assert first.stopped_by == "interrupt"
     assert first.steps == stop_at_step
     resumed = _module(seed=9)  # its own weights do not matter: the checkpoint's are taken

@@ -5,17 +5,20 @@ B = subjects, T = tokens, P = moments, U = items, M = items of the catalogue.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor
 
 from zhitou.core.units import SECONDS_PER_DAY
 from zhitou.events.histories import Histories
 from zhitou.interest.memory import pairs_at
 from zhitou.interest.model import TokenBatch
+from zhitou.interest.sampled import Negatives
 from zhitou.interest.tokens import NOT_WANTED, Steps, Vocabulary, gap_bucket, steps_of, weekday
+from zhitou.learning.transitions import Transitions
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,9 @@ class Example:
     target_moment: Tensor
     target_column: Tensor
     target_weight: Tensor
+    weight: float  # what this part counts for beside the others of a step: the sum of its moments' weights
+    log_weight: Tensor | None  # of the columns, where the catalogue is sampled (see sampled.Ranked)
+    near: tuple[Tensor, Tensor, Tensor] | None  # moment, column, score of what came soon after in others' histories
 
 
 def token_batch(
@@ -64,16 +70,35 @@ def token_batch(
 
 
 def memory_arrays(
-    histories: Histories, steps: Steps, vocabulary: Vocabulary, asked: np.ndarray, asked_s: np.ndarray
+    histories: Histories, steps: Steps, vocabulary: Vocabulary, memories: int, asked: np.ndarray, asked_s: np.ndarray
 ) -> tuple[tuple[Tensor, Tensor, Tensor], ...]:
-    """(moment, thing, features) for the memories of items, types and lines; arguments as in memory.pairs_at."""
-    found = (pairs_at(histories, steps, *things, asked, asked_s) for things in vocabulary.things)
+    """(moment, thing, features) for so many of the memories of items, types and lines; arguments as in pairs_at."""
+    found = (pairs_at(histories, steps, *things, asked, asked_s) for things in vocabulary.things[:memories])
     return tuple((torch.from_numpy(p.moment), torch.from_numpy(p.thing), torch.from_numpy(p.features)) for p in found)
 
 
 def column_of(items: Tensor, column: np.ndarray) -> Tensor:
     """int64: the columns of these items."""
     return torch.from_numpy(column).index_select(0, items)
+
+
+def near_columns(scores: sparse.csr_array, column: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+    """(moment, column, score) of these entries in order, as far as their items are ranked; column: int64 [M]."""
+    moment = np.repeat(np.arange(scores.shape[0]), np.diff(scores.indptr))
+    place = column[scores.indices]
+    kept = place >= 0
+    parts = moment[kept], place[kept].astype(np.int64), scores.data[kept].astype(np.float32)
+    return tuple(torch.from_numpy(np.ascontiguousarray(part)) for part in parts)  # type: ignore[return-value]
+
+
+def _near_each_step(
+    histories: Histories, steps: Steps, near: Transitions, limit: int, apart: bool
+) -> sparse.csr_array:
+    """float32 [P, M]: for each step, what the steps before it made likely by others' histories alone. apart: whether
+    `near` was learnt from these histories, so that a subject's own part must be taken out of it."""
+    owner = np.repeat(np.arange(len(histories)), steps.sizes)
+    place = steps.lines[:-1] - histories.offsets[owner]
+    return near.moments(histories, owner, place, limit, apart=apart)
 
 
 class Examples:
@@ -90,21 +115,30 @@ class Examples:
         id_dropout: float,
         size_power: float = 0.0,
         subject_power: float = 0.0,
+        first_step: bool = True,
+        memories: int = 3,
         since_s: int | None = None,
+        negatives: Negatives | None = None,
+        nearby: tuple[Transitions, int, bool] | None = None,
     ) -> None:
-        """since_s: predict only steps at this time or later (what came before is context)."""
+        """since_s: predict only steps at this time or later (what came before is context). negatives: draws the items
+        that a step ranks; None ranks all frequent ones. nearby: what speaks for items beside
+        taste, the most candidates kept, and whether it was learnt from these very histories: each subject's own part
+        is then taken out again."""
         self.histories, self.vocabulary = histories, vocabulary
         self.steps = steps_of(histories)
         self.context, self.positions_batch = context, positions_batch
         self.positions_subject, self.id_dropout = positions_subject, id_dropout
         self.size_power, self.subject_power = size_power, subject_power
+        self.memories, self.negatives = memories, negatives
         sizes = self.steps.sizes
-        first = np.zeros(len(sizes), dtype=np.int64)
+        first = np.full(len(sizes), 0 if first_step else 1, dtype=np.int64)
         if since_s is not None:
             owner = np.repeat(np.arange(len(sizes)), sizes)
-            first = np.bincount(owner[self.steps.time_s < since_s], minlength=len(sizes))
+            first = np.maximum(first, np.bincount(owner[self.steps.time_s < since_s], minlength=len(sizes)))
         self.first = first
         self.subjects = np.flatnonzero(sizes > first)
+        self.near = None if nearby is None else _near_each_step(histories, self.steps, *nearby)
 
     def epoch(self, rng: np.random.Generator) -> list[_Plan]:
         """The plan of one epoch: which moments of which subjects make up each batch."""
@@ -134,8 +168,14 @@ class Examples:
         picked = rng.choice(candidates, self.positions_subject, replace=False, p=weight / weight.sum())
         return np.sort(picked)
 
-    def example(self, part: list[tuple[int, np.ndarray]], rng: np.random.Generator | None) -> Example:
-        """The arrays of one batch; with a generator, some items' own embeddings are hidden."""
+    def example(
+        self,
+        part: list[tuple[int, np.ndarray]],
+        rng: np.random.Generator | None,
+        whole: list[tuple[int, np.ndarray]] | None = None,
+    ) -> Example:
+        """The arrays of one batch; with a generator, some items' own embeddings are hidden. whole: the batch that
+        `part` is a share of: all its shares rank the same items and hide the same embeddings."""
         part = sorted(part, key=lambda entry: entry[0])
         rows = np.asarray([subject for subject, _ in part])
         histories = self.histories.select(rows)
@@ -146,10 +186,14 @@ class Examples:
         row = np.repeat(np.arange(len(part)), [len(m) for m in wanted])
         number = np.concatenate(wanted)
         step = steps.offsets[row] + number
-        items, column = self._columns(histories.item)
+        beside = np.unique([subject for subject, _ in whole]) if whole is not None else rows
+        items, column, log_weight = self._columns(self.histories.select(beside).item, rng)
         asked = np.stack([row, number], axis=1)
-        memories = memory_arrays(histories, steps, self.vocabulary, asked, steps.time_s[step])
-        memories = ((memories[0][0], column_of(memories[0][1], column), memories[0][2]), *memories[1:])
+        memories: tuple[tuple[Tensor, Tensor, Tensor], ...] = ()
+        if self.memories:
+            memories = memory_arrays(histories, steps, self.vocabulary, self.memories, asked, steps.time_s[step])
+            memories = ((memories[0][0], column_of(memories[0][1], column), memories[0][2]), *memories[1:])
+        near = None if self.near is None else near_columns(self.near[self.steps.offsets[rows[row]] + number], column)
         tokens = token_batch(histories, steps, begin, end, items, column)
         target_moment, target_item, target_weight = _targets(histories, steps, step)
         hidden = np.zeros(len(items), dtype=bool) if rng is None else rng.random(len(items)) < self.id_dropout
@@ -160,25 +204,36 @@ class Examples:
             row * tokens.shape[1] + number - begin[row],
             wait,
         )
-        share = self._shares(row, target_moment)
+        share, mass = self._shares(row, target_moment)
         targets = (target_moment, column[target_item], (target_weight * share[target_moment]).astype(np.float32))
         hidden_, cell, wait_ = (torch.from_numpy(np.ascontiguousarray(a)) for a in arrays)
-        return Example(tokens, hidden_, cell, wait_, memories, *(torch.from_numpy(a) for a in targets))
+        moment, place, wanted_ = (torch.from_numpy(a) for a in targets)
+        return Example(
+            tokens, hidden_, cell, wait_, memories, moment, place, wanted_, mass, log_weight, near
+        )
 
-    def _shares(self, row: np.ndarray, target_moment: np.ndarray) -> np.ndarray:
-        """float64 [P]: the weights of the moments, summing to one: more for large steps, less for busy subjects."""
+    def _shares(self, row: np.ndarray, target_moment: np.ndarray) -> tuple[np.ndarray, float]:
+        """(float64 [P], their sum before): the weights of the moments, summing to one: more for large steps, less for
+        busy subjects. A subject is never in two parts, so the sums of parts are those of the whole."""
         size = np.bincount(target_moment, minlength=len(row))
         share = size**self.size_power / np.bincount(row)[row] ** self.subject_power
-        return share / max(share.sum(), 1e-9)
+        return share / max(share.sum(), 1e-9), float(share.sum())
 
-    def _columns(self, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The items ranked in this batch, frequent ones and those of its subjects, and the column of each item."""
-        inside = self.vocabulary.own > 0
-        inside[seen] = True
-        items = np.flatnonzero(inside)
+    def _columns(
+        self, seen: np.ndarray, rng: np.random.Generator | None
+    ) -> tuple[np.ndarray, np.ndarray, Tensor | None]:
+        """The items ranked in this batch, frequent or drawn ones and those of its subjects, the column of each item,
+        and the log of what a column counts for where they are drawn."""
+        if self.negatives is not None:
+            ranked = self.negatives.rank(seen, rng or np.random.default_rng(0))
+            items, log_weight = ranked.items, torch.from_numpy(ranked.log_weight)
+        else:
+            inside = self.vocabulary.own > 0
+            inside[seen] = True
+            items, log_weight = np.flatnonzero(inside), None
         column = np.full(len(self.vocabulary), -1, dtype=np.int64)
         column[items] = np.arange(len(items))
-        return items, column
+        return items, column, log_weight
 
 
 @dataclass(frozen=True)
@@ -188,9 +243,15 @@ class _Plan:
     examples: Examples
     part: list[tuple[int, np.ndarray]]
     seed: int
+    whole: list[tuple[int, np.ndarray]] | None = None
 
     def build(self) -> Example:
-        return self.examples.example(self.part, np.random.default_rng(self.seed))
+        return self.examples.example(self.part, np.random.default_rng(self.seed), self.whole)
+
+    def split(self, parts: int) -> list[_Plan]:
+        """At most so many plans that share the subjects of this one, dealt out so that long and short ones mix."""
+        dealt = [self.part[rank::parts] for rank in range(min(parts, len(self.part)))]
+        return [replace(self, part=part, whole=self.part) for part in dealt]
 
 
 def _targets(histories: Histories, steps: Steps, step: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

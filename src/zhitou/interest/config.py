@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from zhitou.core.errors import ConfigError
 from zhitou.learning.fit import FitConfig
+from zhitou.learning.transitions import TransitionConfig
 
 
 def _fit(epochs: int, patience: int | None) -> FitConfig:
@@ -17,16 +18,24 @@ def _fit(epochs: int, patience: int | None) -> FitConfig:
 class InterestConfig:
     """The decoder, its memory of own items, and its training.
 
-    width: of every vector, D. layers, heads: of the decoder. context: steps it looks back over. memory: hidden
-    width of the repeat path. min_count: an item seen so often gets an embedding of its own, rarer ones share
-    those of their category, brand and price band. dropout: on token inputs and block outputs. id_dropout: share
-    of items whose own embedding is hidden in a training step, so that content alone must do. positions_batch:
-    steps predicted per optimiser step; positions_subject: at the most so many per subject and epoch (the later
-    ones more often), so that a heavy shopper does not speak for all. size_power,
-    subject_power: a step counts as its number of items to the one, over its subject's steps in the batch to the
-    other power. taste_share: what query . item counts for in a prediction; below one because what is learnt of
-    taste is noisy at the head of a ranking. valid_share: the last part of the time line,
-    held back to choose the number of epochs on (0: all are run). refit: whether to train again on everything then.
+    width: of every vector, D. layers, heads: of the decoder. context: steps it looks back over.
+    memory: hidden width of the repeat path, 0 for none (where nothing is had twice). groups: whether it also
+    remembers types and lines of a brand; without them, and without a memory, training is several times faster.
+    min_count: an item seen so often gets an embedding of its own, rarer ones share those of what they are.
+    dropout: on token inputs and block outputs. id_dropout: share of items whose own embedding is hidden in a
+    training step, so that content alone must do.
+    nearby: what came soon after what in others' histories, as a term of the score; None for none.
+    candidates: the most items that this term speaks of. words: the most words of titles that describe items.
+    tied: whether the state itself, and no linear map of it, is held against item vectors. The last item then
+    speaks for its like from the first step on, which short histories need.
+    first_step: whether the first step of a history is predicted too.
+    bfloat16: whether a model without groups is trained with logits of half the bits, where the processor is
+    faster so. positions_batch: steps predicted per optimiser step. positions_subject: at the most so many per
+    subject and epoch (the later ones more often), so that a heavy shopper does not speak for all.
+    size_power, subject_power: a step counts as its number of items to the one, over its subject's steps in the
+    batch to the other power. taste_share: what query . item counts for in a prediction; below one because what is
+    learnt of taste is noisy at the head of a ranking. valid_share: the last part of the time line, held back to
+    choose the number of epochs on (0: all are run). refit: whether to train again on everything then.
     """
 
     width: int = 64
@@ -34,9 +43,16 @@ class InterestConfig:
     heads: int = 2
     context: int = 128
     memory: int = 32
+    groups: bool = True
     min_count: int = 8
     dropout: float = 0.1
     id_dropout: float = 0.1
+    nearby: TransitionConfig | None = None
+    candidates: int = 100
+    words: int = 0
+    tied: bool = False
+    first_step: bool = True
+    bfloat16: bool = True
     positions_batch: int = 512
     positions_subject: int = 24
     size_power: float = 0.5
@@ -51,6 +67,8 @@ class InterestConfig:
             raise ConfigError(f"width must be a multiple of 4 x heads, got {self.width} and {self.heads}")
         if self.context < 1 or self.min_count < 1 or self.positions_batch < 1:
             raise ConfigError("context, min_count and positions_batch are at least 1")
+        if self.memory < 0 or self.words < 0 or self.candidates < 1:
+            raise ConfigError("memory and words are 0 or more, candidates at least 1")
         if not 0 <= self.valid_share < 1:
             raise ConfigError(f"valid_share is a share of the time line below 1, got {self.valid_share}")
 
@@ -80,6 +98,54 @@ def laptop() -> InterestConfig:
 def careful() -> InterestConfig:
     """For behaviour nobody has looked at yet: the number of passes is chosen on its last tenth."""
     return InterestConfig()
+
+
+def sequences() -> InterestConfig:
+    """For many shoppers with short histories and little to have twice: reviews, favourites, rare purchases.
+
+    Chosen on the validation items of Amazon Beauty (JOURNAL.md).
+    """
+    return InterestConfig(
+        layers=1,
+        context=50,
+        memory=0,
+        min_count=1,
+        dropout=0.4,
+        id_dropout=0.0,
+        nearby=TransitionConfig(),
+        words=20_000,
+        tied=True,
+        first_step=False,
+        positions_batch=1024,
+        positions_subject=50,
+        size_power=0.0,
+        subject_power=0.0,
+        taste_share=1.0,
+        valid_share=0.0,
+        fit=FitConfig(epochs=10, lr=3e-3, warmup=100, weight_decay=0.3, average=0.99, patience=None),
+    )
+
+
+def newcomers() -> InterestConfig:
+    """As sequences(), for a catalogue that changes: a third of the items are learnt by what they are, not who."""
+    return replace(sequences(), id_dropout=0.3)
+
+
+def visits() -> InterestConfig:
+    """For streams of short anonymous visits, where items come back within minutes.
+
+    Chosen on the last tenth of Diginetica's training visits (JOURNAL.md).
+    """
+    return replace(
+        sequences(),
+        width=96,
+        context=30,
+        memory=16,
+        groups=False,
+        dropout=0.3,
+        positions_batch=2048,
+        fit=FitConfig(epochs=6, lr=3e-3, warmup=100, weight_decay=0.1, average=0.99, patience=None),
+    )
 
 
 def one_gpu() -> InterestConfig:

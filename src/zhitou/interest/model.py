@@ -19,6 +19,9 @@ from zhitou.events.schema import KINDS
 from zhitou.interest.config import InterestConfig
 from zhitou.interest.memory import FEATURES
 from zhitou.interest.tokens import BRAND, FINEST, GAPS, SECOND, WEEKDAYS, Vocabulary
+from zhitou.interest.words import Words
+
+MEMORIES = ("of_items", "of_types", "of_lines")
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class ItemEncoder(nn.Module):
         self.tables = [nn.Embedding(size, width) for size in vocabulary.sizes]
         self.content = nn.ModuleList(self.tables)
         self.popularity = nn.Parameter(torch.ones(1))
+        self.title = None if vocabulary.words is None else Titles(vocabulary.words, width)
         for table in (self.own, *self.content):
             nn.init.normal_(table.weight, std=0.3 / math.sqrt(width))
         nn.init.zeros_(self.own_bias.weight)
@@ -75,7 +79,47 @@ class ItemEncoder(nn.Module):
         vectors = self.own(code) * known[:, None]
         for column, table in enumerate(self.tables):
             vectors = vectors + table(codes[:, column])
+        if self.title is not None:
+            vectors = vectors + self.title(items)
         return vectors, self.popularity * self.log_count[items] + self.own_bias(code)[:, 0] * known
+
+
+class Titles(nn.Module):
+    """The words of a title as one vector: the sum of theirs over the root of their number."""
+
+    offsets: Tensor
+    word: Tensor
+
+    def __init__(self, words: Words, width: int) -> None:
+        super().__init__()
+        self.register_buffer("offsets", torch.from_numpy(words.offsets), persistent=False)
+        self.register_buffer("word", torch.from_numpy(words.word), persistent=False)
+        self.weight = nn.Parameter(torch.randn(len(words.known), width) * (0.3 / math.sqrt(width)))
+
+    def forward(self, items: Tensor) -> Tensor:
+        """[U, D]: for these items."""
+        start, size = self.offsets[items], self.offsets[items + 1] - self.offsets[items]
+        first = torch.cumsum(size, 0) - size
+        place = torch.arange(int(size.sum())) + torch.repeat_interleave(start - first, size)
+        share = torch.repeat_interleave(1.0 / size.clamp_min(1).float().sqrt(), size)
+        return F.embedding_bag(self.word[place], self.weight, first, mode="sum", per_sample_weights=share)
+
+
+class Nearby(nn.Module):
+    """How much more likely than by taste an item is that came soon after what the shopper did, in others'
+    histories: softplus(a + w . state) * log(1 + score / floor), where a, w and the floor are learnt."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.strength = nn.Parameter(torch.tensor(0.5))
+        self.of_state = nn.Linear(width, 1, bias=False)
+        self.log_floor = nn.Parameter(torch.zeros(()))
+        nn.init.zeros_(self.of_state.weight)
+
+    def forward(self, moment: Tensor, score: Tensor, state: Tensor) -> Tensor:
+        """[Q]: the logit of each (moment, item) with this score, zero or more; state [P, D]."""
+        strength = F.softplus(self.strength + self.of_state(state)[:, 0])
+        return strength[moment] * torch.log1p(score * torch.exp(-self.log_floor))
 
 
 class Block(nn.Module):
@@ -164,8 +208,10 @@ class Decoder(nn.Module):
         self.blocks = nn.ModuleList(Block(d, config.heads, config.dropout) for _ in range(config.layers))
         self.norm = nn.RMSNorm(d)
         self.wait = nn.Embedding(GAPS, d)
-        self.query = nn.Linear(d, d)
-        self.of_items, self.of_types, self.of_lines = (Memory(d, config.memory) for _ in range(3))
+        self.query: nn.Module = nn.Identity() if config.tied else nn.Linear(d, d)
+        for name in MEMORIES[: (3 if config.groups else 1) if config.memory else 0]:
+            setattr(self, name, Memory(d, config.memory))
+        self.nearby = None if config.nearby is None else Nearby(d)
         lines = np.unique(vocabulary.line, return_index=True)[1]
         self.register_buffer("gap_s", torch.tensor(SECONDS_PER_DAY))
         self.register_buffer("line_code", torch.from_numpy(vocabulary.content[lines]), persistent=False)
@@ -187,9 +233,9 @@ class Decoder(nn.Module):
         return self.norm(x)
 
     @property
-    def memories(self) -> tuple[Memory, Memory, Memory]:
-        """Of items, of types and of lines, in the order of Vocabulary.things."""
-        return self.of_items, self.of_types, self.of_lines
+    def memories(self) -> tuple[Memory, ...]:
+        """Of items, of types and of lines, in the order of Vocabulary.things, as far as the model has them."""
+        return tuple(getattr(self, name) for name in MEMORIES if hasattr(self, name))
 
     def group_tables(self) -> tuple[Tensor, Tensor]:
         """Vectors [G, D] of all types, and of all lines."""

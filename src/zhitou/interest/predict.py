@@ -20,16 +20,21 @@ from zhitou.catalog.table import ItemTable
 from zhitou.core.errors import ModelError
 from zhitou.evaluation import ranking
 from zhitou.events.histories import Histories
-from zhitou.interest.batches import column_of, memory_arrays, token_batch
+from zhitou.interest.batches import column_of, memory_arrays, near_columns, token_batch
 from zhitou.interest.config import InterestConfig
 from zhitou.interest.model import Decoder
 from zhitou.interest.softmax import Sparse
 from zhitou.interest.tokens import FINEST, Steps, Vocabulary, expected_next_s, gap_bucket, steps_of
+from zhitou.interest.words import Words
 from zhitou.learning.checkpoints import load_model, save_model
 from zhitou.learning.fit import FitConfig
+from zhitou.learning.transitions import TransitionConfig, Transitions
 
 CHUNK = 128
 LEAST_GAIN = 1e-4  # below it a tag is the prior's and not the shopper's
+NEAR_ARRAYS = ("offsets", "item", "count", "mass", "seen")
+_NEAR = "transitions."
+_WORDS = ("words.known", "words.offsets", "words.word")
 _OWN, _CONTENT, _COUNT = "vocabulary.own", "vocabulary.content", "vocabulary.count"
 
 
@@ -60,10 +65,13 @@ class Interest:
         config: InterestConfig,
         items: ItemTable,
         learnt: Mapping[str, Any] | None = None,
+        near: Transitions | None = None,
     ) -> None:
-        """learnt: JSON values on what it was trained on and how that went; they travel in the manifest."""
+        """near: what came soon after what, in a model that reads it.
+        learnt: JSON values on what it was trained on and how that went; they travel in the manifest."""
         self.module, self.vocabulary, self.config, self.items = module.eval(), vocabulary, config, items
-        self.learnt = dict(learnt or {})
+        self.learnt, self.near = dict(learnt or {}), near
+        assert (near is None) == (config.nearby is None), "a model with a term for nearby items needs their counts"
         with torch.no_grad():
             self._table, self._bias = self.module.items(torch.arange(len(vocabulary)))
             self._groups = self.module.group_tables()
@@ -121,6 +129,10 @@ class Interest:
         voc = self.vocabulary
         tensors: dict[str, Tensor | np.ndarray] = dict(self.module.state_dict())
         tensors |= {_OWN: voc.own, _CONTENT: voc.content, _COUNT: voc.count}
+        if voc.words is not None:
+            tensors |= dict(zip(_WORDS, (voc.words.packed(), voc.words.offsets, voc.words.word), strict=True))
+        if self.near is not None:
+            tensors |= {f"{_NEAR}{key}": getattr(self.near, key) for key in NEAR_ARRAYS}
         manifest = {
             "model": self.name,
             "config": asdict(self.config),
@@ -141,7 +153,11 @@ class Interest:
         if manifest.get("model") != cls.name:
             raise ModelError(f"{folder} holds a {manifest.get('model')!r} model, expected {cls.name!r}")
         own, content, count = (tensors.pop(key).numpy() for key in (_OWN, _CONTENT, _COUNT))
-        vocabulary = Vocabulary(own, content, count, tuple(manifest["vocabulary_sizes"]))
+        words = None
+        if _WORDS[0] in tensors:
+            known, offsets, word = (tensors.pop(key).numpy() for key in _WORDS)
+            words = Words(Words.unpacked(known), offsets, word)
+        vocabulary = Vocabulary(own, content, count, tuple(manifest["vocabulary_sizes"]), words)
         if manifest["items_sha256"] != _fingerprint(items):
             raise ModelError(
                 f"{folder} was made for another catalogue of {len(vocabulary)} items, this one has {len(items)}; "
@@ -149,10 +165,15 @@ class Interest:
             )
         settings = manifest["config"]
         settings["fit"] = FitConfig(**{**settings["fit"], "betas": tuple(settings["fit"]["betas"])})
+        near = None
+        if settings["nearby"] is not None:
+            settings["nearby"] = TransitionConfig(**settings["nearby"])
+            arrays = (tensors.pop(f"{_NEAR}{key}").numpy() for key in NEAR_ARRAYS)
+            near = Transitions(settings["nearby"], *arrays)
         config = InterestConfig(**settings)
         module = Decoder(config, vocabulary)
         module.load_state_dict(tensors)
-        return cls(module, vocabulary, config, items, manifest["learnt"])
+        return cls(module, vocabulary, config, items, manifest["learnt"], near)
 
     def _states(self, histories: Histories, steps: Steps) -> Tensor:
         """[N, D]: the state after the last step."""
@@ -173,16 +194,28 @@ class Interest:
         last_s = steps.time_s[np.maximum(steps.offsets[1:] - 1, 0)] if len(steps.time_s) else asked_s
         wait = torch.from_numpy(np.where(steps.sizes == 0, 0, gap_bucket(asked_s - last_s)))
         asked = np.stack([np.arange(len(histories)), steps.sizes], axis=1)
-        memories = memory_arrays(histories, steps, self.vocabulary, asked, asked_s)
+        memories = memory_arrays(histories, steps, self.vocabulary, len(self.module.memories), asked, asked_s)
         pick = torch.from_numpy(chosen)
         with torch.no_grad():
             query = self.module.queries(states, wait)
             scores = torch.addmm(self._bias[pick], query, self._table[pick].T)
-            self._add_own(scores, memories[0], states, chosen)
+            if self.near is not None:
+                self._add_nearby(scores, histories, states, chosen)
+            if memories:
+                self._add_own(scores, memories[0], states, chosen)
             members = (self.module.items.content_code[pick, FINEST], self.module.items.line_of[pick])
-            for number, of in enumerate(members, start=1):
-                self._add_group(scores, number, memories[number], states, of)
+            for number, (of, pairs) in enumerate(zip(members, memories[1:], strict=False), start=1):
+                self._add_group(scores, number, pairs, states, of)
         return scores.numpy()
+
+    def _add_nearby(self, scores: Tensor, histories: Histories, states: Tensor, chosen: np.ndarray) -> None:
+        """Add what speaks for items that came soon after the subject's own in others' histories."""
+        assert self.near is not None
+        assert self.module.nearby is not None
+        place = np.full(len(self.vocabulary), -1, dtype=np.int64)
+        place[chosen] = np.arange(len(chosen))
+        moment, column, score = near_columns(self.near.scores(histories, self.config.candidates), place)
+        scores.view(-1).index_add_(0, moment * len(chosen) + column, self.module.nearby(moment, score, states))
 
     def _add_own(self, scores: Tensor, pairs: Sparse, states: Tensor, chosen: np.ndarray) -> None:
         """Add what the memory of items says to scores [N, len(chosen)]."""
@@ -193,7 +226,7 @@ class Interest:
         asked = column >= 0
         moment, item, column = moment[asked], item[asked], column[asked]
         own, thing = torch.unique(item, return_inverse=True)
-        added = self.module.of_items(features[asked], moment, thing, states, self._table[own])
+        added = self.module.memories[0](features[asked], moment, thing, states, self._table[own])
         scores.view(-1).index_add_(0, moment * len(chosen) + column, added)
 
     def _add_group(self, scores: Tensor, number: int, pairs: Sparse, states: Tensor, of: Tensor) -> None:

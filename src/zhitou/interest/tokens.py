@@ -15,6 +15,7 @@ from zhitou.catalog.table import ItemTable
 from zhitou.core.units import SECONDS_PER_DAY
 from zhitou.events.histories import Histories
 from zhitou.events.schema import KIND_CODE
+from zhitou.interest.words import Words
 
 GAPS = 20  # buckets of a time gap: 0 = none before; else 1 + floor(log2(1 + gap in quarters of an hour))
 WEEKDAYS = 7
@@ -29,13 +30,14 @@ class Vocabulary:
     """What the model knows of each item. own: int64 [M], 1..V for items with an embedding of their own, else 0.
 
     content: int64 [M, 5], category by level, brand and price band. count: int64 [M], events in training.
-    sizes: number of codes in each column of `content`.
+    sizes: number of codes in each column of `content`. words: of titles, None if they are not read.
     """
 
     own: np.ndarray
     content: np.ndarray
     count: np.ndarray
     sizes: tuple[int, ...]
+    words: Words | None = None
 
     def __len__(self) -> int:
         return len(self.own)
@@ -60,20 +62,26 @@ class Vocabulary:
     def fingerprint(self) -> str:
         """SHA-256 over everything above."""
         digest = hashlib.sha256()
-        for part in (self.own, self.content, self.count, np.asarray(self.sizes, dtype=np.int64)):
+        sizes = np.asarray(self.sizes, dtype=np.int64)
+        words = () if self.words is None else (self.words.packed(), self.words.offsets, self.words.word)
+        for part in (self.own, self.content, self.count, sizes, *words):
             digest.update(np.ascontiguousarray(part).tobytes())
         return digest.hexdigest()
 
     @classmethod
-    def build(cls, histories: Histories, items: ItemTable, min_count: int) -> Vocabulary:
-        """From training behaviour: an item seen at least `min_count` times gets an embedding of its own."""
+    def build(cls, histories: Histories, items: ItemTable, min_count: int, words: int = 0) -> Vocabulary:
+        """From training behaviour: an item seen at least `min_count` times gets an embedding of its own.
+
+        words: the most words of titles to know; none with 0.
+        """
         count = np.bincount(histories.item, minlength=len(items)).astype(np.int64)
         own = np.where(count >= min_count, np.cumsum(count >= min_count), 0)
         columns = [*items.category.T, items.brand, items.price_band]
         content = np.stack(columns, axis=1).astype(np.int64).reshape(len(items), len(columns))
         price_bands = 11
         sizes = (*(len(names) for names in items.category_names), len(items.brand_names), price_bands)
-        return cls(own.astype(np.int64), content, count, tuple(max(s, 1) for s in sizes))
+        titles = Words.learn(items.titles, words) if words else None
+        return cls(own.astype(np.int64), content, count, tuple(max(s, 1) for s in sizes), titles)
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,14 @@ from zhitou.interest.batches import Example, Examples
 from zhitou.interest.config import InterestConfig
 from zhitou.interest.model import Decoder
 from zhitou.interest.predict import Interest
-from zhitou.interest.softmax import next_step_loss
+from zhitou.interest.quick_softmax import fast_here, quick_loss
+from zhitou.interest.sampled import FULL_ITEMS, Negatives, sampled_loss
+from zhitou.interest.size import DRAWS
+from zhitou.interest.softmax import Sparse, next_step_loss
 from zhitou.interest.tokens import FINEST, Vocabulary, typical_gap_s
-from zhitou.learning.fit import FitReport, fit
+from zhitou.learning.fit import FitReport, Weighted, fit
 from zhitou.learning.progress import Progress
+from zhitou.learning.transitions import Transitions
 
 VALID_POSITIONS = 3_000
 VALID_SUBJECTS = 600
@@ -82,11 +86,12 @@ def refresh(
     )
     module = Decoder(interest.config, interest.vocabulary)
     module.load_state_dict(interest.module.state_dict())
-    examples = _examples(histories, interest.vocabulary, config, since_s)
+    near = None if config.nearby is None else Transitions.learn(histories, len(interest.vocabulary), config.nearby)
+    examples = _examples(histories, interest.vocabulary, config, since_s, near)
     if len(examples.subjects):
         _fit(module, examples, None, config, chance.child("refresh"), None, progress)
     learnt = {**interest.learnt, "refreshed": _learnt(histories.since(since_s))}
-    return Interest(module.eval(), interest.vocabulary, interest.config, interest.items, learnt)
+    return Interest(module.eval(), interest.vocabulary, interest.config, interest.items, learnt, near)
 
 
 def _train(
@@ -99,21 +104,33 @@ def _train(
     folder: Path | None,
     progress: Progress | None,
 ) -> tuple[Interest, FitReport]:
-    vocabulary = Vocabulary.build(past, items, config.min_count)
+    vocabulary = Vocabulary.build(past, items, config.min_count, config.words)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(chance.number("interest-start") % 2**63)
         module = Decoder(config, vocabulary)
     module.gap_s.fill_(typical_gap_s(past))
-    examples = _examples(past, vocabulary, config, None)
+    if len(vocabulary.frequent) > FULL_ITEMS:
+        module.items.own.sparse = module.items.own_bias.sparse = True
+    near = None if config.nearby is None else Transitions.learn(past, len(items), config.nearby)
+    examples = _examples(past, vocabulary, config, None, near)
     _standardise(module, examples, chance)
-    validate = None if whole is None else _validation(whole, vocabulary, config, items, cut_s, chance)
+    if module.nearby is not None and examples.near is not None and examples.near.nnz:
+        module.nearby.log_floor.data.fill_(float(np.log(np.median(examples.near.data))))
+    validate = None if whole is None else _validation(whole, vocabulary, config, items, cut_s, chance, near)
     report = _fit(module, examples, validate, config, chance, folder, progress)
     curve = [[result.epoch, result.train, result.valid] for result in report.curve]
     learnt = {**_learnt(past), "curve": curve, "best_epoch": report.best_epoch, "steps": report.steps}
-    return Interest(module, vocabulary, config, items, learnt), report
+    return Interest(module, vocabulary, config, items, learnt, near), report
 
 
-def _examples(histories: Histories, vocabulary: Vocabulary, config: InterestConfig, since_s: int | None) -> Examples:
+def _examples(
+    histories: Histories,
+    vocabulary: Vocabulary,
+    config: InterestConfig,
+    since_s: int | None,
+    near: Transitions | None,
+    apart: bool = True,
+) -> Examples:
     return Examples(
         histories,
         vocabulary,
@@ -123,8 +140,19 @@ def _examples(histories: Histories, vocabulary: Vocabulary, config: InterestConf
         id_dropout=config.id_dropout,
         size_power=config.size_power,
         subject_power=config.subject_power,
+        first_step=config.first_step,
+        memories=(3 if config.groups else 1) if config.memory else 0,
         since_s=since_s,
+        negatives=_negatives(vocabulary),
+        nearby=None if near is None else (near, config.candidates, apart),
     )
+
+
+def _negatives(vocabulary: Vocabulary) -> Negatives | None:
+    """Where the softmax over all frequent items is too dear, what is drawn of them."""
+    if len(vocabulary.frequent) <= FULL_ITEMS:
+        return None
+    return Negatives(vocabulary.count, DRAWS, among=vocabulary.own > 0)
 
 
 def _fit(
@@ -139,7 +167,8 @@ def _fit(
     return fit(
         module,
         batches=lambda epoch, rng: examples.epoch(rng),
-        loss=lambda model, plan: example_loss(model, plan.build()),
+        loss=_part_loss,
+        split=lambda plan, parts: plan.split(parts),
         validate=validate,
         config=config.fit,
         chance=chance,
@@ -148,40 +177,70 @@ def _fit(
     )
 
 
+def _part_loss(module: torch.nn.Module, plan: Any) -> Weighted:
+    example = plan.build()
+    return Weighted(example_loss(module, example), example.weight)
+
+
 def example_loss(module: torch.nn.Module, example: Example) -> Tensor:
     """Mean cross entropy of the next step's items over the moments of this example, a scalar."""
     assert isinstance(module, Decoder)
     tokens = example.tokens
     table, bias = module.items(tokens.items, example.hidden)
     states = module.states(tokens, table).flatten(0, 1).index_select(0, example.cell)
-    own, *groups = [
-        (moment, thing, memory(features, moment, thing, states, vectors))
-        for memory, vectors, (moment, thing, features) in zip(
-            module.memories, (table, *module.group_tables()), example.memories, strict=True
-        )
-    ]
-    members = (module.items.content_code[tokens.items, FINEST], module.items.line_of[tokens.items])
     target = (example.target_moment, example.target_column, example.target_weight)
     query = module.queries(states, example.wait)
-    return next_step_loss(query, table, bias, own, target, tuple(zip(groups, members, strict=True)))
+    vectors = (table, *module.group_tables())
+    none = torch.zeros(0, dtype=torch.int64)
+    own, *groups = [
+        (moment, thing, memory(features, moment, thing, states, of))
+        for memory, of, (moment, thing, features) in zip(module.memories, vectors, example.memories, strict=False)
+    ] or [(none, none, torch.zeros(0))]
+    if module.nearby is not None and example.near is not None:
+        moment, column, score = example.near
+        own = _joined(own, (moment, column, module.nearby(moment, score, states)))
+    members = (module.items.content_code[tokens.items, FINEST], module.items.line_of[tokens.items])
+    pairs = tuple(zip(groups, members, strict=False))
+    if example.log_weight is not None:
+        return sampled_loss(query, table, bias, own, target, example.log_weight, pairs)
+    if not pairs and module.config.bfloat16 and fast_here():
+        return quick_loss(query, table, bias, own, target)
+    return next_step_loss(query, table, bias, own, target, pairs)
+
+
+def _joined(one: Sparse, two: Sparse) -> Sparse:
+    """The sum of two sparse tables, in order, each cell once."""
+    if not len(one[0]):
+        return two
+    column = torch.cat([one[1], two[1]])
+    width = int(column.max()) + 1
+    cells, place = torch.unique(torch.cat([one[0], two[0]]) * width + column, return_inverse=True)
+    summed = torch.zeros(len(cells)).index_add(0, place, torch.cat([one[2], two[2]]))
+    return cells // width, cells % width, summed
 
 
 def _validation(
-    whole: Histories, vocabulary: Vocabulary, config: InterestConfig, items: ItemTable, cut_s: int, chance: Chance
+    whole: Histories,
+    vocabulary: Vocabulary,
+    config: InterestConfig,
+    items: ItemTable,
+    cut_s: int,
+    chance: Chance,
+    near: Transitions | None,
 ) -> Callable[[torch.nn.Module], float]:
     """1 - NDCG@10 of first steps after the cut; the cross entropy of all steps after it where few subjects come
     back, as in a stream of sessions: the first click of a stranger says nothing of how histories are read."""
     task = next_basket(whole, cut_s)
     back = np.diff(task.past.offsets) > 0
     if back.sum() < VALID_SUBJECTS_LEAST or back.mean() < VALID_BACK_LEAST:
-        return _cross_entropy(_examples(whole, vocabulary, config, cut_s), chance)
+        return _cross_entropy(_examples(whole, vocabulary, config, cut_s, near, apart=False), chance)
     rows = chance.stream("interest-valid").permutation(len(task))[:VALID_SUBJECTS]
     chosen = np.searchsorted(whole.subjects, task.past.subjects[np.sort(rows)])
     sample = next_basket(whole.select(chosen), cut_s)
 
     def validate(module: torch.nn.Module) -> float:
         assert isinstance(module, Decoder)
-        interest = Interest(module, vocabulary, config, items)
+        interest = Interest(module, vocabulary, config, items, near=near)
         found = measure(lambda histories: interest.scores(histories, at_s=cut_s), sample)
         return 1.0 - float(found.values["ndcg@10"].mean())
 
