@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from interest_data import Data
 
 REPOSITORY = Path(__file__).parents[1]
-QUICK_DATA, QUICK_TRIALS, QUICK_WITHOUT = "beauty,yoochoose", 3, ("ease", "als")
+QUICK_DATA, QUICK_TRIALS, QUICK_WITHOUT = "beauty,yoochoose", 3, ("ease", "als", "committee")
 
 
 def main() -> None:
@@ -80,9 +80,9 @@ def _arguments() -> argparse.Namespace:
     args.out = args.out or REPOSITORY / "out" / ("interest_quick" if args.quick else "interest")
     from interest_data import NAMES
     from interest_models import BASKETS, SEQUENCES
-    from interest_ours import NAME
+    from interest_ours import COMMITTEE, NAME
 
-    known = (NAME, *dict.fromkeys(model.name for model in (*SEQUENCES, *BASKETS)))
+    known = (NAME, COMMITTEE, *dict.fromkeys(model.name for model in (*SEQUENCES, *BASKETS)))
     for given, names in ((args.data, NAMES), (args.models or "", known)):
         if unknown := set(filter(None, given.split(","))) - set(names):
             parser.error(f"{', '.join(sorted(unknown))} is not known; there are {', '.join(names)}")
@@ -124,12 +124,12 @@ def _answers(args: argparse.Namespace, data: Data, way: str, settings: dict[str,
     """By model its rankings, or the words that stand for them where there are none."""
     from interest_answers import EXPECTED, keep, kept, peers
     from interest_models import models
-    from interest_ours import NAME, fit_ours
+    from interest_ours import COMMITTEE, NAME, fit_committee, fit_ours
 
     baselines = models(data)
     histories = data.learn(way == data.ways[-1])
     found: dict[str, Answers | str] = {}
-    for name in (*baselines, NAME):
+    for name in (*baselines, NAME, COMMITTEE):
         path = _path(args, data, name, way)
         if name not in args.models:
             continue
@@ -142,6 +142,9 @@ def _answers(args: argparse.Namespace, data: Data, way: str, settings: dict[str,
         if name == NAME:
             seeds = args.seeds
             learn = lambda seed: fit_ours(data, seed, way == data.ways[-1], args.quick)  # noqa: E731
+        elif name == COMMITTEE:
+            seeds = 1
+            learn = lambda seed: fit_committee(data, way == data.ways[-1], args.quick)  # noqa: E731
         else:
             model = baselines[name]
             model.forget()  # so that its seconds are those of learning

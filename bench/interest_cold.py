@@ -22,6 +22,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "2")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 K = 10
+FIRST = 2  # on the draw of seed 1 the standing of newcomers was chosen
 
 
 def main() -> None:
@@ -37,7 +38,7 @@ def main() -> None:
     data = read("beauty", args.quick)
     found: dict[str, list[Any]] = {"cold": [], "warm": [], "cold_popular": []}
     seconds = []
-    for seed in range(1, args.seeds + 1):
+    for seed in range(FIRST, FIRST + args.seeds):
         hit, cold, popular, took = _one(data, args, Chance(seed))
         found["cold"].append(hit[cold])
         found["warm"].append(hit[~cold])

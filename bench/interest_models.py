@@ -192,7 +192,7 @@ SEQUENCES = (
             {"rarity": 0.3},
             {"backward": 0.15},
         ),
-        ({"own": 0.1}, {"own": 0.3}),
+        ({"own": 0.3}, {"own": 1.0}),
     ),
 )
 BASKETS = (

@@ -4,10 +4,10 @@
 
 One shopper: read 50 events and rank 12,000 items; take in one more event; with one and two blocks, memories on and
 off. All shoppers: the ten best unseen items of 12,101 for 22,363 of them, with as many events as in Amazon Beauty (5
-and more, median 6); also, as "nearby", with counts of what came soon after what. A million items: the best hundred by query . vector + bias, for vectors made of a category, a
-brand and what is an item's own, and, harder, for noise without any structure. Weights are random for all this: they
-change nothing about speed. What an export loses is measured on a small model that is trained here, on shoppers who
-mostly go on along a ring of items.
+and more, median 6); also, as "nearby", with counts of what came soon after what. A million items: the best hundred by
+query . vector + bias, for vectors made of a category, a brand and what is an item's own, and, harder, for noise
+without any structure. Weights are random for all this: they change nothing about speed. What an export loses is
+measured on a small model that is trained here, on shoppers who mostly go on along a ring of items.
 
 Milliseconds are of the thread's own processor time, which other programs on the machine disturb least; wall time is
 printed beside it. --quick asks less often, a fifth of the shoppers, and leaves the noise out. The last line is one

@@ -1,6 +1,6 @@
 """Runs the benches and writes the table of bench/README.md from their last lines, so that no figure is typed by hand.
 
-    python bench/table.py                     all of them: loop, next_basket, server (about 15 minutes on two cores)
+    python bench/table.py                     all of them (about two hours on two cores; the interest ones are long)
     python bench/table.py server --quick      some of them
     python bench/table.py --rewrite           none: the table anew from what was measured last
 
@@ -21,7 +21,17 @@ from typing import Any
 
 BENCH = Path(__file__).parent
 RESULTS, PAGE = BENCH / "results.jsonl", BENCH / "README.md"
-BENCHES = ("loop", "next_basket", "server")
+BENCHES = (
+    "loop",
+    "next_basket",
+    "interest",
+    "interest_cold",
+    "interest_scale",
+    "interest_serving",
+    "interest_speed",
+    "interest_words",
+    "server",
+)
 LIBRARIES = ("zhitou", "numpy", "duckdb", "torch", "numba")
 BEGIN, END = "<!-- table: written by bench/table.py -->", "<!-- /table -->"
 
@@ -36,6 +46,27 @@ RATIOS = {
         "new_recall_at_10",
         "popular_new_recall_at_10",
     ),
+    "NDCG@10, Beauty, committee over the transition counts": (
+        "interest",
+        "committee_beauty_ndcg_at_10",
+        "transitions_beauty_ndcg_at_10",
+    ),
+    "CPU seconds of an epoch, RecTools SASRec with 256 negatives over ours": (
+        "interest_speed",
+        "rectools_256_epoch_cpu_s",
+        "epoch_cpu_s",
+    ),
+    "CPU seconds of an epoch, RecTools SASRec with full softmax over ours": (
+        "interest_speed",
+        "rectools_full_epoch_cpu_s",
+        "epoch_cpu_s",
+    ),
+    "CPU seconds of an epoch, RecBole SASRec over ours": ("interest_speed", "recbole_epoch_cpu_s", "epoch_cpu_s"),
+    "recall@10 of items never trained on over that of the others": (
+        "interest_cold",
+        "cold_recall_at_10",
+        "warm_recall_at_10",
+    ),
     "a decision over the three-ad example (p50)": ("server", "decision_ms_p50", "stack_ms_p50"),
 }
 
@@ -43,13 +74,17 @@ RATIOS = {
 def main() -> None:
     """Run, keep, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="loop, next_basket, server; all if none is named")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(BENCHES)}; all if none is named")
     parser.add_argument("--quick", action="store_true", help="run each in its short form")
+    parser.add_argument("--line", type=Path, help="a file whose last line is that of a bench run by hand; kept too")
+    parser.add_argument("--command", default="by hand", help="with --line: the command it was run by")
     parser.add_argument("--rewrite", action="store_true", help="run none")
     given = parser.parse_args()
     if unknown := sorted(set(given.names) - set(BENCHES)):
         parser.error(f"no bench is called {', '.join(unknown)}; there are {', '.join(BENCHES)}")
-    for name in () if given.rewrite else given.names or BENCHES:
+    if given.line:
+        keep(_described(json.loads(given.line.read_text(encoding="utf-8").splitlines()[-1]), given.command))
+    for name in () if given.rewrite or given.line else given.names or BENCHES:
         keep(measured(name, given.quick))
     PAGE.write_text(with_table(PAGE.read_text(), results()), encoding="utf-8")
 
@@ -68,8 +103,13 @@ def measured(name: str, quick: bool) -> dict[str, Any]:
             last = line if line.strip() else last
     if process.returncode:
         sys.exit(process.returncode)
+    return _described(json.loads(last), f"python {' '.join(arguments)}")
+
+
+def _described(line: dict[str, Any], command: str) -> dict[str, Any]:
+    """A bench's last line with its command and the versions it ran with."""
     versions = {"Python": platform.python_version(), **{library: version(library) for library in LIBRARIES}}
-    return {**json.loads(last), "command": f"python {' '.join(arguments)}", "versions": versions}
+    return {**line, "command": command, "versions": versions}
 
 
 def results() -> dict[str, dict[str, Any]]:

@@ -15,6 +15,7 @@ from zhitou.core.errors import ConfigError, ModelError
 from zhitou.events.histories import Histories
 from zhitou.events.schema import KIND_CODE
 from zhitou.interest.batches import Examples
+from zhitou.interest.committee import Committee, fit_committee
 from zhitou.interest.config import InterestConfig, newcomers, sequences, visits
 from zhitou.interest.newcomers import with_items
 from zhitou.interest.predict import Interest
@@ -161,3 +162,54 @@ def test_the_published_settings_are_valid_and_nonsense_is_refused() -> None:
     assert newcomers().id_dropout > sequences().id_dropout
     with pytest.raises(ConfigError, match="words"):
         replace(sequences(), words=-1)
+
+
+@pytest.fixture(scope="module")
+def committee() -> Committee:
+    return fit_committee(_ring(), _catalogue(), _config(), Chance(1), members=2)
+
+
+def test_its_scores_are_the_mean_of_its_members_log_probabilities(committee) -> None:
+    walks = _ring(3, 4)
+    parts = [np.exp(member.scores(walks)) for member in committee.members]
+    mean = np.mean([np.log(p / p.sum(axis=1, keepdims=True)) for p in parts], axis=0)
+    assert np.allclose(committee.scores(walks), mean, atol=1e-4)
+
+
+def test_its_members_differ_by_chance_alone(committee) -> None:
+    one, two = committee.members
+    assert one.config == two.config
+    assert not np.array_equal(one.scores(_ring()), two.scores(_ring()))
+
+
+def test_it_ranks_what_is_new_to_the_shopper(committee) -> None:
+    asked = _histories([[n, (n + 1) % WALK] for n in range(WALK)])
+    top = committee.topk(asked, WALK, exclude_seen=True)
+    assert (top[:, -2:] == -1).all()
+    assert not (top == asked.item.reshape(WALK, 2)[:, :1]).any()
+
+
+def test_it_comes_back_from_disk(committee, tmp_path) -> None:
+    committee.save(tmp_path)
+    assert np.array_equal(Committee.load(tmp_path, _catalogue()).scores(_ring()), committee.scores(_ring()))
+
+
+def test_an_empty_or_mixed_committee_is_refused(committee, tmp_path) -> None:
+    with pytest.raises(ConfigError, match="at least one member"):
+        Committee.load(tmp_path, _catalogue())
+
+
+def test_a_stranger_is_answered_and_so_is_a_history_of_100_000_events(trained) -> None:
+    long = _histories([[n % WALK for n in range(100_000)], []])
+    scores = trained.scores(long)
+    assert np.isfinite(scores).all()
+    assert scores[0].argmax() == 100_000 % WALK
+
+
+def test_an_item_outside_the_catalogue_is_refused_by_name(trained) -> None:
+    with pytest.raises(ModelError, match="item number 99 is not in the catalogue of 12 items"):
+        trained.scores(_histories([[99, 1]]))
+    with pytest.raises(ModelError, match="item number -1"):
+        trained.topk(_histories([[-1, 1]]), 3)
+    with pytest.raises(ModelError, match="item number 12"):
+        trained.scores(_ring(), np.asarray([0, WALK]))

@@ -132,12 +132,18 @@ def features(out: Out = Path("out")) -> None:
 
 @app.command()
 def train(out: Out = Path("out")) -> None:
-    """Train the interest model; a stopped training is taken up again: `zhitou train --out out`."""
+    """Train the interest model; a stopped training is taken up again: `zhitou train --out out`.
+
+    In several processes: `torchrun --nproc-per-node 2 -m zhitou.apps.cli train --out out`.
+    """
     from zhitou.assembly import INTEREST, open_shop, read_run
     from zhitou.core.clock import SystemClock
+    from zhitou.learning.parallel import joined
     from zhitou.loop.s4_train import learn
 
-    learn(_narrator(False), open_shop(read_run(out)[0], out, SystemClock()), out / INTEREST, resume=True)
+    with joined() as me:
+        shop = open_shop(read_run(out)[0], out, SystemClock())
+        learn(_narrator(not me.first), shop, out / INTEREST, resume=True)
 
 
 @app.command()

@@ -16,7 +16,6 @@ from numba import njit
 from zhitou.core.units import SECONDS_PER_DAY
 from zhitou.interest.memory import _FIRST, _LAST, _LAST_STEP, _STATE, _VARIETY, _describe, _touch
 from zhitou.interest.tokens import GAPS, QUARTER_SECONDS, THURSDAY, WEEKDAYS
-from zhitou.learning.transitions import _offer
 
 EPS = np.float32(np.finfo(np.float32).eps)  # what torch's RMSNorm adds by default
 BLOCK = 64  # scores are looked at in blocks whose best is found first
@@ -63,24 +62,6 @@ class Memories(NamedTuple):
     straight: np.ndarray
     out: np.ndarray
     on: np.ndarray
-
-
-class Nearby(NamedTuple):
-    """What came soon after what in others' histories, see learning.transitions. offsets [M + 1] and item [nnz] int64,
-    counts float32 [nnz]; speaks, rare: float64 [M], what an event and a candidate weigh by their numbers; again:
-    float64 [M], what an item counts as following itself; fades: float64, by steps since. of_state: float32 [D + 1], a
-    constant last; lift: float32 [1], 1 / floor of the logarithm. limit: int64 [1], the most candidates spoken for."""
-
-    offsets: np.ndarray
-    item: np.ndarray
-    counts: np.ndarray
-    speaks: np.ndarray
-    rare: np.ndarray
-    again: np.ndarray
-    fades: np.ndarray
-    of_state: np.ndarray
-    lift: np.ndarray
-    limit: np.ndarray
 
 
 class Columns(NamedTuple):
@@ -487,57 +468,6 @@ def _leave_out(columns, item, row, scores):
     """An item's scores become -inf."""
     for c in range(columns.start[0][item], columns.start[0][item + 1]):
         scores[row, columns.member[0][c]] = LOWEST
-
-
-# What came soon after what.
-
-
-@fast
-def _touched(n, past, begin, end, total, touched, known):
-    """Add up in total [M] what the last of the steps begin:end say of each candidate; how many are touched."""
-    size = 0
-    for back in range(min(end - begin, len(n.fades))):
-        p = end - 1 - back
-        for e in range(past.lines[p + 1] - 1, past.lines[p] - 1, -1):
-            q = past.item[e]
-            weight = n.fades[back] * n.speaks[q]
-            if n.again[q] > 0:
-                size = _count_for(q, weight * n.again[q], total, touched, known, size)
-            for at in range(n.offsets[q], n.offsets[q + 1]):
-                size = _count_for(n.item[at], weight * n.counts[at], total, touched, known, size)
-    return size
-
-
-@fast
-def _count_for(c, value, total, touched, known, size):
-    """Add to the sum of a candidate; how many there are then."""
-    if not known[c]:
-        known[c], touched[size], total[c] = True, c, 0.0
-        size += 1
-    total[c] += value
-    return size
-
-
-@fast
-def add_nearby(n, columns, past, states, scores):
-    """Add to scores [B, C] of shoppers in these states [B, D] what speaks for items that came soon after theirs."""
-    items, limit, last = len(n.rare), n.limit[0], states.shape[1]
-    total, touched, known = np.empty(items), np.empty(items, dtype=np.int64), np.zeros(items, dtype=np.bool_)
-    kept, value = np.empty(min(limit, items), dtype=np.int64), np.empty(min(limit, items))
-    for b in range(len(states)):
-        size, many = _touched(n, past, past.offsets[b], past.offsets[b + 1], total, touched, known), 0
-        for i in range(size):
-            c = touched[i]
-            known[c] = False
-            many = _offer(kept, value, many, len(kept), c, float(np.float32(total[c] * n.rare[c])))
-        strength = n.of_state[last]
-        for d in range(last):
-            strength += states[b, d] * n.of_state[d]
-        strength = np.float32(max(strength, 0) + np.log1p(np.exp(-abs(strength))))
-        for i in range(many):
-            c, logit = kept[i], strength * np.float32(np.log1p(np.float32(value[i]) * n.lift[0]))
-            for at in range(columns.start[0][c], columns.start[0][c + 1]):
-                scores[b, columns.member[0][at]] += logit
 
 
 # Rankings.

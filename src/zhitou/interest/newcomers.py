@@ -19,38 +19,43 @@ from zhitou.interest.tokens import Vocabulary
 from zhitou.learning.transitions import Transitions
 
 LIKE = 10  # items that a newcomer takes after
+STANDING = 0.8  # chosen on one draw of hidden items of Amazon Beauty (JOURNAL.md)
 CHUNK = 512
 
 
-def with_items(interest: Interest, items: ItemTable) -> Interest:
+def with_items(interest: Interest, items: ItemTable, standing: float = STANDING) -> Interest:
     """The same model over a catalogue with more items, without any training; a new object.
 
     A newcomer has the vector of its categories, brand, price band and title, as far as their words were known in
-    training. It counts as popular as the typical item that was sold (it had no chance to be), and comes soon after
-    what the items most like it came soon after.
-
-    Refused (ModelError): a catalogue that lacks items the model was trained with; keep them, out of stock.
+    training, and comes soon after what the items most like it came soon after. It counts as popular as the item at
+    the quantile `standing` of those that were sold: what is known of it is vague, so that with a middling standing it
+    would hardly ever be among the best ten, and never be found out about. Refused (ModelError): a catalogue that
+    lacks items the model was trained with (keep them, out of stock), a standing outside 0 to 1.
     """
+    if not 0 <= standing <= 1:
+        raise ModelError(f"standing is a quantile from 0 to 1, got {standing}")
     old = items.find(interest.items.ids)
     if (old < 0).any():
         missing = str(interest.items.ids[int(np.argmin(old))])
         raise ModelError(f"item {missing!r} of the trained model is not in the new catalogue; keep it, out of stock")
     fresh = np.ones(len(items), dtype=bool)
     fresh[old] = False
-    vocabulary = _vocabulary(interest, items, old, fresh)
+    vocabulary = _vocabulary(interest, items, old, fresh, standing)
     module = Decoder(interest.config, vocabulary)
     module.load_state_dict(interest.module.state_dict())
     near = None if interest.near is None else _near(interest.near, module, old, fresh)
     return Interest(module, vocabulary, interest.config, items, interest.learnt, near)
 
 
-def _vocabulary(interest: Interest, items: ItemTable, old: np.ndarray, fresh: np.ndarray) -> Vocabulary:
+def _vocabulary(
+    interest: Interest, items: ItemTable, old: np.ndarray, fresh: np.ndarray, standing: float
+) -> Vocabulary:
     """What the model knows of each of N items, in its own codes."""
     voc, before = interest.vocabulary, interest.items
     own, count = np.zeros(len(items), dtype=np.int64), np.zeros(len(items), dtype=np.int64)
     own[old], count[old] = voc.own, voc.count
     sold = voc.count[voc.own > 0]
-    count[fresh] = int(np.median(sold)) if len(sold) else 0
+    count[fresh] = int(np.quantile(sold, standing)) if len(sold) else 0
     levels = zip(items.category.T, items.category_names, before.category_names, strict=True)
     columns = [_recoded(codes, names, known) for codes, names, known in levels]
     columns += [_recoded(items.brand, items.brand_names, before.brand_names), items.price_band.astype(np.int64)]

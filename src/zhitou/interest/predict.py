@@ -79,8 +79,10 @@ class Interest:
     def scores(self, histories: Histories, items: np.ndarray | None = None, *, at_s: int | None = None) -> np.ndarray:
         """float32 [N, len(items)] (all M if None): log-scale score of each item being in the next step.
 
-        at_s: Unix seconds of the question; without it, each subject is asked when its next step is due.
+        at_s: Unix seconds of the question; without it, each subject is asked when its next step is due. A subject
+        without history gets what strangers like. Refused (ModelError): item numbers that the catalogue does not have.
         """
+        self._refuse_unknown(histories.item if items is None else np.concatenate([histories.item, items]))
         chosen = np.arange(len(self.vocabulary)) if items is None else np.asarray(items, dtype=np.int64)
         out = np.empty((len(histories), len(chosen)), dtype=np.float32)
         for rows in _chunks(histories):
@@ -88,7 +90,10 @@ class Interest:
         return out
 
     def vectors(self, histories: Histories) -> np.ndarray:
-        """float32 [N, D]: the decoder's state after each subject's last step; the start token's without any."""
+        """float32 [N, D]: the decoder's state after each subject's last step; the start token's without any.
+
+        Refused as in `scores`."""
+        self._refuse_unknown(histories.item)
         out = np.empty((len(histories), self.config.width), dtype=np.float32)
         for rows in _chunks(histories):
             part = histories.select(rows)
@@ -174,6 +179,14 @@ class Interest:
         module = Decoder(config, vocabulary)
         module.load_state_dict(tensors)
         return cls(module, vocabulary, config, items, manifest["learnt"], near)
+
+    def _refuse_unknown(self, items: np.ndarray) -> None:
+        if len(items) and (items.min() < 0 or items.max() >= len(self.vocabulary)):
+            odd = int(items.min() if items.min() < 0 else items.max())
+            raise ModelError(
+                f"item number {odd} is not in the catalogue of {len(self.vocabulary)} items; "
+                "find numbers by ItemTable.find, or bring new items in by interest.newcomers.with_items"
+            )
 
     def _states(self, histories: Histories, steps: Steps) -> Tensor:
         """[N, D]: the state after the last step."""

@@ -21,6 +21,7 @@ from zhitou.events.histories import Histories
 from zhitou.events.schema import KINDS
 from zhitou.interest import kernels, weights
 from zhitou.interest.kernels import Columns, Ledger, Past
+from zhitou.interest.nearby import add_nearby
 from zhitou.interest.tokens import Steps, gap_bucket, steps_of
 from zhitou.interest.weights import Weights
 
@@ -285,7 +286,7 @@ class Served:
         query[:, :-1] = self._queries(states, group.wait[rows])
         np.matmul(query, table, out=scores)
         if made.nearby is not None:
-            kernels.add_nearby(made.nearby, columns, past, states, scores)
+            add_nearby(made.nearby, columns, past, states, scores)
         book = kernels.ledger(int(np.diff(past.lines[past.offsets]).max()))
         kernels.add_memories(
             made.memories, columns, made.thing, made.kind, book, False, past, group.steps[rows], group.first_s[rows],
@@ -306,7 +307,7 @@ class Served:
         scores = np.empty((1, len(bias)), dtype=np.float32)
         kernels.dots(table, bias, self._queries(who.state, np.full(1, wait)), scores)
         if made.nearby is not None:
-            kernels.add_nearby(made.nearby, columns, _recent(who), who.state, scores)
+            add_nearby(made.nearby, columns, _recent(who), who.state, scores)
         kernels.add_memories(
             made.memories, columns, made.thing, made.kind, who.book, True, NOBODY, np.full(1, float(who.steps)),
             np.full(1, float(who.first_s)), np.full(1, float(asked_s)), who.state, exclude, scores,

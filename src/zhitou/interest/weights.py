@@ -17,8 +17,9 @@ from scipy import sparse
 
 from zhitou.catalog.table import ItemTable
 from zhitou.core.errors import ConfigError, ModelError
-from zhitou.interest.kernels import Blocks, Embeddings, Memories, Nearby
+from zhitou.interest.kernels import Blocks, Embeddings, Memories
 from zhitou.interest.memory import FEATURES
+from zhitou.interest.nearby import Nearby
 from zhitou.interest.tokens import BRAND, FINEST, SECOND, Vocabulary
 from zhitou.learning.manifest import load_arrays, save_arrays
 
@@ -235,7 +236,7 @@ def _nearby(arrays: Arrays, config: dict[str, Any]) -> Nearby:
     mass, seen = (near[name].astype(np.float64) + how["smooth"] for name in ("mass", "seen"))
     return Nearby(
         offsets=np.array(near["offsets"], dtype=np.int64),
-        item=np.array(near["item"], dtype=np.int64),
+        item=np.array(near["item"], dtype=np.int32),
         counts=_floats(near["count"]),
         speaks=mass ** -float(how["row"]),
         rare=seen ** -float(how["rarity"]),

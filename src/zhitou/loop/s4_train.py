@@ -15,6 +15,7 @@ from zhitou.evaluation.ranking import Interval, interval, paired_difference
 from zhitou.interest.predict import Interest
 from zhitou.interest.train import fit_interest
 from zhitou.learning.baselines import ItemKnnBaseline, PopularBaseline, RandomBaseline, RecentBaseline
+from zhitou.learning.parallel import workers
 from zhitou.learning.progress import Terminal
 from zhitou.loop.narrator import Narrator
 from zhitou.strategy.ports import InterestModel
@@ -60,6 +61,8 @@ def learn(narrator: Narrator, shop: Shop, folder: Path, *, resume: bool = False)
         )
         task = next_basket(shop.histories, shop.cut_s)
         standings, margins = compare(shop, interest, task)
+        if not workers().first:
+            return Trained(interest, standings, margins, len(task), (), _curve(interest))
         interest.save(folder, {"cut_s": shop.cut_s, "judged_on": len(task), "metrics": _plain(standings[-1])})
         narrator.table(
             f"next basket of {len(task):,} shoppers (first one after the cut; 95 % intervals)",
