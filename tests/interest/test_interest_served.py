@@ -151,6 +151,7 @@ def test_any_number_of_blocks_is_served(layers, tmp_path) -> None:
 
 OTHERS = {
     "no memory": {"memory": 0},
+    "a memory of items only": {"groups": False},
     "tied": {"tied": True, "taste_share": 0.5},
     "words": {"words": 50},
     "nearby": {"nearby": TransitionConfig(reach=3, window=4, own=0.5), "candidates": 12},

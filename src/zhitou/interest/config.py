@@ -25,6 +25,7 @@ class InterestConfig:
     dropout: on token inputs and block outputs. id_dropout: share of items whose own embedding is hidden in a
     training step, so that content alone must do.
     nearby: what came soon after what in others' histories, as a term of the score; None for none.
+    nearby_speed: how many times faster than weights its two numbers are learnt; more where training has few steps.
     candidates: the most items that this term speaks of. words: the most words of titles that describe items.
     tied: whether the state itself, and no linear map of it, is held against item vectors. The last item then
     speaks for its like from the first step on, which short histories need.
@@ -48,6 +49,7 @@ class InterestConfig:
     dropout: float = 0.1
     id_dropout: float = 0.1
     nearby: TransitionConfig | None = None
+    nearby_speed: float = 1.0
     candidates: int = 100
     words: int = 0
     tied: bool = False
@@ -67,8 +69,8 @@ class InterestConfig:
             raise ConfigError(f"width must be a multiple of 4 x heads, got {self.width} and {self.heads}")
         if self.context < 1 or self.min_count < 1 or self.positions_batch < 1:
             raise ConfigError("context, min_count and positions_batch are at least 1")
-        if self.memory < 0 or self.words < 0 or self.candidates < 1:
-            raise ConfigError("memory and words are 0 or more, candidates at least 1")
+        if self.memory < 0 or self.words < 0 or self.candidates < 1 or self.nearby_speed <= 0:
+            raise ConfigError("memory and words are 0 or more, candidates at least 1, nearby_speed above 0")
         if not 0 <= self.valid_share < 1:
             raise ConfigError(f"valid_share is a share of the time line below 1, got {self.valid_share}")
 
@@ -145,9 +147,11 @@ def visits(epochs: int = 16) -> InterestConfig:
         context=30,
         memory=16,
         groups=False,
-        dropout=0.5,
+        nearby=TransitionConfig(decay=1.0, backward=0.6, reach=5, fade=1.5, row=0.8),
+        nearby_speed=20.0,
+        dropout=0.6,
         positions_batch=2048,
-        fit=FitConfig(epochs=epochs, lr=3e-3, warmup=100, weight_decay=0.3, average=0.99, patience=None),
+        fit=FitConfig(epochs=epochs, lr=3e-3, warmup=100, weight_decay=1.0, average=0.99, patience=None),
     )
 
 

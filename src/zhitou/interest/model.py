@@ -107,19 +107,24 @@ class Titles(nn.Module):
 
 class Nearby(nn.Module):
     """How much more likely than by taste an item is that came soon after what the shopper did, in others'
-    histories: softplus(a + w . state) * log(1 + score / floor), where a, w and the floor are learnt."""
+    histories: softplus(a + w . state) * log(1 + score / floor), where a, w and the floor are learnt.
 
-    def __init__(self, width: int) -> None:
+    a and log(floor) are kept as `speed` times a parameter, since an optimiser moves every number by about lr a step,
+    and these two may have far to go in few steps.
+    """
+
+    def __init__(self, width: int, speed: float) -> None:
         super().__init__()
-        self.strength = nn.Parameter(torch.tensor(0.5))
+        self.speed = speed
+        self.strength = nn.Parameter(torch.tensor(0.5 / speed))
         self.of_state = nn.Linear(width, 1, bias=False)
         self.log_floor = nn.Parameter(torch.zeros(()))
         nn.init.zeros_(self.of_state.weight)
 
     def forward(self, moment: Tensor, score: Tensor, state: Tensor) -> Tensor:
         """[Q]: the logit of each (moment, item) with this score, zero or more; state [P, D]."""
-        strength = F.softplus(self.strength + self.of_state(state)[:, 0])
-        return strength[moment] * torch.log1p(score * torch.exp(-self.log_floor))
+        strength = F.softplus(self.strength * self.speed + self.of_state(state)[:, 0])
+        return strength[moment] * torch.log1p(score * torch.exp(-self.log_floor * self.speed))
 
 
 class Block(nn.Module):
@@ -211,7 +216,7 @@ class Decoder(nn.Module):
         self.query: nn.Module = nn.Identity() if config.tied else nn.Linear(d, d)
         for name in MEMORIES[: (3 if config.groups else 1) if config.memory else 0]:
             setattr(self, name, Memory(d, config.memory))
-        self.nearby = None if config.nearby is None else Nearby(d)
+        self.nearby = None if config.nearby is None else Nearby(d, config.nearby_speed)
         lines = np.unique(vocabulary.line, return_index=True)[1]
         self.register_buffer("gap_s", torch.tensor(SECONDS_PER_DAY))
         self.register_buffer("line_code", torch.from_numpy(vocabulary.content[lines]), persistent=False)

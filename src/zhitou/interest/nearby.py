@@ -69,7 +69,7 @@ def _keep_best(touched, value, size, limit, spare):
     for i in range(size):
         bucket = np.float32(value[i]).view(np.int32) >> BUCKET_BITS
         hist[bucket] += 1
-        high = max(high, bucket)
+        high = max(high, int(bucket))
     edge, many = high, 0
     while many + hist[edge] <= limit:
         many += hist[edge]

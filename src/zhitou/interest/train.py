@@ -115,7 +115,7 @@ def _train(
     examples = _examples(past, vocabulary, config, None, near)
     _standardise(module, examples, chance)
     if module.nearby is not None and examples.near is not None and examples.near.nnz:
-        module.nearby.log_floor.data.fill_(float(np.log(np.median(examples.near.data))))
+        module.nearby.log_floor.data.fill_(float(np.log(np.median(examples.near.data))) / config.nearby_speed)
     validate = None if whole is None else _validation(whole, vocabulary, config, items, cut_s, chance, near)
     report = _fit(module, examples, validate, config, chance, folder, progress)
     curve = [[result.epoch, result.train, result.valid] for result in report.curve]

@@ -233,6 +233,7 @@ def _nearby(arrays: Arrays, config: dict[str, Any]) -> Nearby:
     how, near = config["nearby"], {name: arrays[f"transitions.{name}"] for name in NEAR_ARRAYS}
     if unknown := sorted(set(how) - NEAR_SETTINGS):
         raise ModelError(f"transitions have settings that cannot be served, {unknown}; use predict.Interest")
+    speed = np.float32(config["nearby_speed"])
     mass, seen = (near[name].astype(np.float64) + how["smooth"] for name in ("mass", "seen"))
     return Nearby(
         offsets=np.array(near["offsets"], dtype=np.int64),
@@ -242,8 +243,8 @@ def _nearby(arrays: Arrays, config: dict[str, Any]) -> Nearby:
         rare=seen ** -float(how["rarity"]),
         again=near["mass"].astype(np.float64) * how.get("own", 0.0),
         fades=np.arange(1, how["reach"] + 1) ** -float(how["fade"]),
-        of_state=_floats(np.append(arrays["nearby.of_state.weight"], arrays["nearby.strength"])),
-        lift=_floats(np.exp(-arrays["nearby.log_floor"]).reshape(1)),
+        of_state=_floats(np.append(arrays["nearby.of_state.weight"], arrays["nearby.strength"] * speed)),
+        lift=_floats(np.exp(-arrays["nearby.log_floor"] * speed).reshape(1)),
         limit=np.asarray([config["candidates"]], dtype=np.int64),
     )
 
