@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,8 @@ from zhitou.interest.config import InterestConfig, tiny
 from zhitou.interest.kernels import turns
 from zhitou.interest.model import Decoder
 from zhitou.interest.predict import Interest
-from zhitou.interest.served import Served, due_s
-from zhitou.interest.tokens import Vocabulary, expected_next_s, steps_of
+from zhitou.interest.served import Served
+from zhitou.interest.tokens import Vocabulary, due_s, steps_of
 from zhitou.learning.manifest import load_arrays, save_arrays
 from zhitou.learning.transitions import TransitionConfig, Transitions
 
@@ -155,6 +156,7 @@ OTHERS = {
     "tied": {"tied": True, "taste_share": 0.5},
     "words": {"words": 50},
     "nearby": {"nearby": TransitionConfig(reach=3, window=4, own=0.5), "candidates": 12},
+    "nearby learnt fast": {"nearby": TransitionConfig(), "candidates": 12, "nearby_speed": 20.0},
     "all that sequences() has": {
         "memory": 0, "tied": True, "words": 50, "nearby": TransitionConfig(), "candidates": 100,
     },
@@ -223,7 +225,11 @@ def test_angles_and_due_times_are_the_ones_of_training() -> None:
         scale = torch.logspace(0, -1, planes, base=100.0).numpy()  # itself a few last places off
         np.testing.assert_allclose(turns(4 * planes, 1, 3).scale, scale, rtol=5e-7)
     walks = _drawn(6, [0, 1, 2, 3, 4, 17, 30, 0])
-    assert np.array_equal(due_s(steps_of(walks), 60), expected_next_s(walks, None, 60))
+    steps = steps_of(walks)
+    times = [steps.time_s[a:b] for a, b in pairwise(steps.offsets)]
+    gaps = [int(np.median(np.diff(t))) if len(t) > 1 else 60 for t in times]
+    due = [int(t[-1]) + gap if len(t) else 0 for t, gap in zip(times, gaps, strict=True)]
+    assert due_s(steps, 60).tolist() == due
     assert np.array_equal(due_s(steps_of(_drawn(6, [0, 0])), 60), [0, 0])
 
 

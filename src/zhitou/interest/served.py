@@ -22,7 +22,7 @@ from zhitou.events.schema import KINDS
 from zhitou.interest import kernels, weights
 from zhitou.interest.kernels import Columns, Ledger, Past
 from zhitou.interest.nearby import add_nearby
-from zhitou.interest.tokens import Steps, gap_bucket, steps_of
+from zhitou.interest.tokens import Steps, due_s, gap_bucket, steps_of
 from zhitou.interest.weights import Weights
 
 CHUNK, SCORES = 256, 2**22  # the most shoppers and scores worked on together
@@ -373,22 +373,8 @@ class _Group:
 NOBODY = Past(np.zeros(1, np.int64), *(np.zeros(0, np.int64) for _ in range(4)))
 
 
-def due_s(steps: Steps, gap_s: int) -> np.ndarray:
-    """int64 [N]: when each subject's next step is due: after its median gap, gap_s with one step; 0 without any."""
-    sizes, times = steps.sizes, steps.time_s
-    owner = np.repeat(np.arange(len(sizes)), sizes)
-    inside = owner[1:] == owner[:-1]
-    gaps, of = np.diff(times)[inside], owner[1:][inside]
-    gaps = np.append(gaps[np.lexsort((gaps, of))], 0)
-    many = np.maximum(sizes - 1, 0)
-    begin = np.cumsum(many) - many
-    low, high = (gaps[np.minimum(begin + n, len(gaps) - 1)] for n in (np.maximum(many - 1, 0) // 2, many // 2))
-    due = _at(steps, steps.offsets[1:] - 1) + np.where(many > 0, (low + high) // 2, gap_s)
-    return np.where(sizes > 0, due, 0)
-
-
 def _median(gaps: list[int], gap_s: int) -> int:
-    """The same of one subject, whose gaps are sorted."""
+    """The median of these sorted gaps, as tokens.due_s has it; gap_s without any."""
     n = len(gaps)
     return (gaps[(n - 1) // 2] + gaps[n // 2]) // 2 if n else gap_s
 

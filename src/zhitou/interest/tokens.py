@@ -133,15 +133,24 @@ def typical_gap_s(histories: Histories) -> int:
     return int(np.median(gaps)) if len(gaps) else SECONDS_PER_DAY
 
 
+def due_s(steps: Steps, gap_s: int) -> np.ndarray:
+    """int64 [S]: when each subject's next step is due: after its median gap, gap_s with one step; 0 without any."""
+    sizes, times = steps.sizes, steps.time_s
+    owner = np.repeat(np.arange(len(sizes)), sizes)
+    inside = owner[1:] == owner[:-1]
+    gaps, of = np.diff(times)[inside], owner[1:][inside]
+    gaps = np.append(gaps[np.lexsort((gaps, of))], 0)
+    many = np.maximum(sizes - 1, 0)
+    begin = np.cumsum(many) - many
+    low, high = (gaps[np.minimum(begin + n, len(gaps) - 1)] for n in (np.maximum(many - 1, 0) // 2, many // 2))
+    due = np.append(times, 0)[steps.offsets[1:] - 1] + np.where(many > 0, (low + high) // 2, gap_s)
+    return np.where(sizes > 0, due, 0)
+
+
 def expected_next_s(histories: Histories, at_s: int | None, gap_s: int) -> np.ndarray:
-    """int64 [S]: when each subject's next step is asked for: its last step plus its median gap, not before at_s.
+    """int64 [S]: when each subject's next step is asked for: when it is due, but not before at_s.
 
     gap_s: the gap of a subject with one step (see typical_gap_s).
     """
-    steps = steps_of(histories)
-    due = np.zeros(len(histories), dtype=np.int64)
-    for row in range(len(histories)):
-        times = steps.time_s[steps.offsets[row] : steps.offsets[row + 1]]
-        if len(times):
-            due[row] = times[-1] + (int(np.median(np.diff(times))) if len(times) > 1 else gap_s)
+    due = due_s(steps_of(histories), gap_s)
     return due if at_s is None else np.maximum(due, at_s)
