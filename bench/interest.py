@@ -1,11 +1,13 @@
 """Does the interest model know the next item better than counting, linear models and its peers do?
 
     python bench/interest.py [--data beauty,sports,diginetica,yoochoose,journey] [--models transitions,interest,...]
-                             [--seeds 5] [--quick] [--out out/interest] [--reuse] [--peers out/peers]
+                             [--seeds 5] [--strict sports] [--quick] [--out out/interest] [--reuse]
+                             [--kept] [--peers out/peers]
 
 Protocols: bench/interest_data.py. Every item is ranked. Baselines choose their settings on the validation questions,
 at most twelve trials each (bench/interest_models.py); the trials are printed and kept in tuning.json below --out,
-next to the rankings. --reuse reads the rankings that lie there instead of making them again; --peers reads those of
+next to the rankings. --reuse reads the rankings that lie there instead of making them again, --kept leaves the
+others out; --peers reads those of
 others (bench/interest_answers.py). A model with chance in it is trained once a seed. Intervals are 95 %, over people
 (or visits) and seeds, see evaluation.next_item.compare; differences are paired, to the baseline that is best on the
 test questions. "strict" and "refit" are two tables because they must not be compared. Seconds are CPU seconds of one
@@ -21,6 +23,7 @@ import os
 import platform
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +56,8 @@ def main() -> None:
         except SourceError as missing:
             print(f"\n{name}: left out, {missing}", flush=True)
             continue
+        if name in args.strict:
+            data = replace(data, ways=data.ways[:1])
         settings, logs[name] = _tuned(args, data)
         for way in data.ways:
             figures |= _table(args, data, way, _answers(args, data, way, settings))
@@ -69,14 +74,17 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", help="comma-separated; all five, or beauty and yoochoose with --quick")
     parser.add_argument("--models", help="comma-separated; all if not given")
+    parser.add_argument("--strict", default="", help="data sets to leave the refitted models out of")
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--quick", action="store_true", help="under 50 s")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--reuse", action="store_true", help="read the rankings that lie below --out")
+    parser.add_argument("--kept", action="store_true", help="with --reuse: only what lies there, nothing is trained")
     parser.add_argument("--peers", type=Path, help="a folder of bench/peers/dump.py with peers' answers in it")
     args = parser.parse_args()
     args.data = args.data or (QUICK_DATA if args.quick else "beauty,sports,diginetica,yoochoose,journey")
     args.seeds = args.seeds or (1 if args.quick else 5)
+    args.strict = args.strict.split(",")
     args.out = args.out or REPOSITORY / "out" / ("interest_quick" if args.quick else "interest")
     from interest_data import NAMES
     from interest_models import BASKETS, SEQUENCES
@@ -104,7 +112,8 @@ def _tuned(args: argparse.Namespace, data: Data) -> tuple[dict[str, Any], dict[s
     settings: dict[str, Any] = {}
     logs: dict[str, Any] = {}
     for name, model in models(data).items():
-        if name not in args.models or (args.reuse and all(_path(args, data, name, w).exists() for w in data.ways)):
+        there = args.reuse and all(_path(args, data, name, w).exists() for w in data.ways)
+        if name not in args.models or there or args.kept:
             continue
         try:
             settings[name], logs[name] = chosen(model, data, Chance(1), QUICK_TRIALS if args.quick else TRIALS)
@@ -127,11 +136,12 @@ def _answers(args: argparse.Namespace, data: Data, way: str, settings: dict[str,
     from interest_ours import COMMITTEE, NAME, fit_committee, fit_ours
 
     baselines = models(data)
-    histories = data.learn(way == data.ways[-1])
+    refit = way == "refit"
+    histories = data.learn(refit)
     found: dict[str, Answers | str] = {}
     for name in (*baselines, NAME, COMMITTEE):
         path = _path(args, data, name, way)
-        if name not in args.models:
+        if name not in args.models or (args.kept and not path.exists()):
             continue
         if args.reuse and path.exists():
             found[name] = kept(path, data)
@@ -141,10 +151,10 @@ def _answers(args: argparse.Namespace, data: Data, way: str, settings: dict[str,
             continue
         if name == NAME:
             seeds = args.seeds
-            learn = lambda seed: fit_ours(data, seed, way == data.ways[-1], args.quick)  # noqa: E731
+            learn = lambda seed: fit_ours(data, seed, refit, args.quick)  # noqa: E731
         elif name == COMMITTEE:
             seeds = 1
-            learn = lambda seed: fit_committee(data, way == data.ways[-1], args.quick)  # noqa: E731
+            learn = lambda seed: fit_committee(data, refit, args.quick)  # noqa: E731
         else:
             model = baselines[name]
             model.forget()  # so that its seconds are those of learning

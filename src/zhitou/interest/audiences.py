@@ -3,8 +3,8 @@
 A shopper is described by its habits, by what it bought of each category, and by where its next step's probability
 falls (portraits.py); a logistic regression with an L1 penalty tells the seeds from everybody else, and the others are
 ranked by it. On The Complete Journey the decoder's vectors alone found fewer later buyers than a list of the heaviest
-shoppers, and an L2 penalty found a fifth fewer than L1: a seed set is about few things. The weights that are left are
-the audience in words.
+shoppers, and an L2 penalty fewer than L1: a seed set is about few things. The weights that are left are the audience
+in words.
 
 Small answers say too much of single people: seed sets and audiences below a least size are refused.
 

@@ -4,9 +4,8 @@ Lines over the frozen interest model and a few counts (portraits.py). They are l
 and made to mean what they say on the moments after those (outlook_fit.py). Labels arrive late: a moment serves only
 once its seven days, and `delay_days` for what is reported late, are over before the cut.
 
-The interest model is one trained before the same cut. Training it only on what lies before the weeks that the lines
-learn from, so that it never saw their answers, did not help on The Complete Journey: log loss of categories 0.0789
-against 0.0788.
+The interest model is one trained before the same cut, so it has seen the weeks that the lines learn from. How far to
+trust its vectors is therefore chosen on the later moments, and may be not at all.
 
 N = subjects, R = rows (a subject at a moment), C = categories of the second level, K = kinds of action.
 """

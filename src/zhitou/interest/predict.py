@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +169,8 @@ class Interest:
                 "train again, or load the catalogue it was trained with"
             )
         settings = manifest["config"]
+        if missing := {field.name for field in fields(InterestConfig)} - set(settings):
+            raise ModelError(f"{folder} was written before {sorted(missing)[0]!r} was a setting; train it again")
         settings["fit"] = FitConfig(**{**settings["fit"], "betas": tuple(settings["fit"]["betas"])})
         near = None
         if settings["nearby"] is not None:
