@@ -76,3 +76,14 @@ def test_without_own_items_nothing_is_added() -> None:
     own = (none, none, torch.zeros(0))
     exact = torch.nn.functional.cross_entropy(query @ table.T + bias, target[1])
     assert float(quick_loss(query, table, bias, own, target)) == pytest.approx(float(exact), rel=2e-3)
+
+
+def test_own_items_may_stand_in_any_order_within_a_moment() -> None:
+    query, table, bias, own, target = _case()
+    backwards = torch.arange(len(own[0])).view(-1, 3).flip(1).flatten()  # of three a moment the last one first
+    turned = tuple(part[backwards] for part in own)
+    _, straight_grads = _gradients(quick_loss, query, table, bias, own, target)
+    _, turned_grads = _gradients(quick_loss, query, table, bias, turned, target)
+    assert torch.equal(turned_grads[3], straight_grads[3][backwards])
+    for one, two in zip(turned_grads[:3], straight_grads[:3], strict=True):
+        assert torch.equal(one, two)

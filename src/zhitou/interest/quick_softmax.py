@@ -33,8 +33,8 @@ def fast_here() -> bool:
 def quick_loss(query: Tensor, table: Tensor, bias: Tensor, own: Sparse, target: Sparse) -> Tensor:
     """Weighted mean over moments of the cross entropy between the softmax over U items and the next step's items.
 
-    Arguments as in softmax.next_step_loss, without groups. Both sparse parts are in order of moments, and `own` in
-    order of columns within a moment. Memory: one block of logits of at most BLOCK_BYTES, however many items.
+    Arguments as in softmax.next_step_loss, without groups. Memory: one block of logits of at most BLOCK_BYTES,
+    however many items.
     """
     rows = max(64, BLOCK_BYTES // (2 * len(table)))
     if len(query) <= rows:
@@ -83,7 +83,7 @@ class _Quick(torch.autograd.Function):
         d_own = own_mass * share[own_moment]
         if len(own_at):
             at = moment * u + column
-            place = torch.searchsorted(own_at, at).clamp_(max=len(own_at) - 1)
+            place = _places(own_at, at)
             found = own_at[place] == at
             loss = loss - (own_value[place[found]] * weight[found]).sum()
             d_own.index_add_(0, place[found], -weight[found])
@@ -94,6 +94,15 @@ class _Quick(torch.autograd.Function):
     def backward(ctx, grad):
         d_query, d_table, d_bias, d_own = ctx.saved_tensors
         return grad * d_query, grad * d_table, grad * d_bias, None, None, grad * d_own, None, None, None
+
+
+def _places(cells: Tensor, wanted: Tensor) -> Tensor:
+    """Where each wanted number is in `cells` (each once, in any order), if it is there; some place if it is not."""
+    last = len(cells) - 1
+    if bool((cells[1:] > cells[:-1]).all()):
+        return torch.searchsorted(cells, wanted).clamp_(max=last)
+    rising = cells.argsort()  # a memory tells of items in the order in which they were met
+    return rising[torch.searchsorted(cells, wanted, sorter=rising).clamp_(max=last)]
 
 
 def _columns(matrix: Tensor, *more: Tensor) -> Tensor:
