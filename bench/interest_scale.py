@@ -26,7 +26,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +91,8 @@ def _processes(args: argparse.Namespace) -> dict[str, Any]:
     from zhitou.interest.batches import Examples
     from zhitou.interest.config import InterestConfig
     from zhitou.interest.model import Decoder
-    from zhitou.interest.train import example_loss
-    from zhitou.learning.fit import FitConfig, Weighted, fit
+    from zhitou.interest.train import part_loss
+    from zhitou.learning.fit import FitConfig, fit
     from zhitou.learning.parallel import joined
 
     with joined() as me:
@@ -102,31 +101,19 @@ def _processes(args: argparse.Namespace) -> dict[str, Any]:
         settings = FitConfig(epochs=2, lr=4e-3, warmup=30, eps=1e-6, average=0.98, patience=None)
         config = InterestConfig(dropout=0.0, size_power=0.0, fit=settings)
         torch.manual_seed(args.seed)
-        examples = Examples(
-            histories,
-            vocabulary,
-            context=config.context,
-            positions_batch=config.positions_batch,
-            positions_subject=config.positions_subject,
-            id_dropout=config.id_dropout,
-            subject_power=config.subject_power,
-        )
+        examples = Examples(histories, vocabulary, config)
         begun, cpu = time.perf_counter(), time.process_time()
         report = fit(
             Decoder(config, vocabulary),
             batches=lambda epoch, rng: examples.epoch(rng),
-            loss=lambda module, plan: Weighted(example_loss(module, plan.build()), len(plan.part)),
+            loss=part_loss,
             validate=None,
             config=settings,
             chance=Chance(args.seed),
-            split=lambda plan, parts: [replace(plan, part=part) for part in _dealt(plan.part, parts)],
+            split=lambda plan, parts: plan.split(parts),
         )
         seconds = {"seconds": time.perf_counter() - begun, "cpu_s": time.process_time() - cpu}
     return {"rank": me.rank, "train": [r.train for r in report.curve], "steps": report.steps, **seconds}
-
-
-def _dealt(part: list[Any], parts: int) -> list[list[Any]]:
-    return [part[rank::parts] for rank in range(min(parts, len(part)))]
 
 
 class _Million:

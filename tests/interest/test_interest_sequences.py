@@ -91,17 +91,7 @@ def test_a_target_never_speaks_for_itself() -> None:
     walks = _histories([[0, 1, 2], [3, 4, 5], [3, 4, 6]])
     near = Transitions.learn(walks, WALK, TransitionConfig())
     vocabulary = Vocabulary.build(walks, _catalogue(), 1)
-    examples = Examples(
-        walks,
-        vocabulary,
-        context=10,
-        positions_batch=64,
-        positions_subject=10,
-        id_dropout=0.0,
-        first_step=False,
-        memories=0,
-        nearby=(near, 100, True),
-    )
+    examples = Examples(walks, vocabulary, _config(), near=near)
     assert examples.near is not None
     table = examples.near.toarray()  # rows: steps of all subjects; nobody else has 0, 1 or 2
     assert not table[:3].any()

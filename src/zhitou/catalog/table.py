@@ -5,6 +5,7 @@ M = items, L = category levels (LEVELS, broadest first).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -50,6 +51,11 @@ class ItemTable:
     @cached_property
     def _rows(self) -> dict[str, int]:
         return {item: row for row, item in enumerate(self.ids)}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the ids in order: what item numbers mean."""
+        return hashlib.sha256("\n".join(self.ids).encode()).hexdigest()
 
     def row(self, item: str) -> int:
         """The number of this item. Refused: an id that is not in the catalogue."""

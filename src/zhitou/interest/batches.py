@@ -14,6 +14,7 @@ from torch import Tensor
 
 from zhitou.core.units import SECONDS_PER_DAY
 from zhitou.events.histories import Histories
+from zhitou.interest.config import InterestConfig
 from zhitou.interest.memory import pairs_at
 from zhitou.interest.model import TokenBatch
 from zhitou.interest.sampled import Negatives
@@ -108,37 +109,28 @@ class Examples:
         self,
         histories: Histories,
         vocabulary: Vocabulary,
+        config: InterestConfig,
         *,
-        context: int,
-        positions_batch: int,
-        positions_subject: int,
-        id_dropout: float,
-        size_power: float = 0.0,
-        subject_power: float = 0.0,
-        first_step: bool = True,
-        memories: int = 3,
         since_s: int | None = None,
         negatives: Negatives | None = None,
-        nearby: tuple[Transitions, int, bool] | None = None,
+        near: Transitions | None = None,
+        apart: bool = True,
     ) -> None:
         """since_s: predict only steps at this time or later (what came before is context). negatives: draws the items
-        that a step ranks; None ranks all frequent ones. nearby: what speaks for items beside
-        taste, the most candidates kept, and whether it was learnt from these very histories: each subject's own part
-        is then taken out again."""
-        self.histories, self.vocabulary = histories, vocabulary
-        self.steps = steps_of(histories)
-        self.context, self.positions_batch = context, positions_batch
-        self.positions_subject, self.id_dropout = positions_subject, id_dropout
-        self.size_power, self.subject_power = size_power, subject_power
-        self.memories, self.negatives = memories, negatives
+        that a step ranks; None ranks all frequent ones. near: what came soon after what, for a model that reads it.
+        apart: whether it was learnt from these very histories: each subject's own part is then taken out again."""
+        self.histories, self.vocabulary, self.config = histories, vocabulary, config
+        self.steps, self.negatives = steps_of(histories), negatives
         sizes = self.steps.sizes
-        first = np.full(len(sizes), 0 if first_step else 1, dtype=np.int64)
+        first = np.full(len(sizes), 0 if config.first_step else 1, dtype=np.int64)
         if since_s is not None:
             owner = np.repeat(np.arange(len(sizes)), sizes)
             first = np.maximum(first, np.bincount(owner[self.steps.time_s < since_s], minlength=len(sizes)))
         self.first = first
         self.subjects = np.flatnonzero(sizes > first)
-        self.near = None if nearby is None else _near_each_step(histories, self.steps, *nearby)
+        self.near = None
+        if near is not None:
+            self.near = _near_each_step(histories, self.steps, near, config.candidates, apart)
 
     def epoch(self, rng: np.random.Generator) -> list[_Plan]:
         """The plan of one epoch: which moments of which subjects make up each batch."""
@@ -149,7 +141,7 @@ class Examples:
         for n in order:
             part.append((int(self.subjects[n]), chosen[n]))
             count += len(chosen[n])
-            if count >= self.positions_batch:
+            if count >= self.config.positions_batch:
                 plans.append(_Plan(self, part, int(rng.integers(2**62))))
                 part, count = [], 0
         if part:
@@ -159,13 +151,13 @@ class Examples:
     def _moments(self, subject: int, rng: np.random.Generator) -> np.ndarray:
         """Numbers of the steps to predict, within one window of `context` steps, later ones more often."""
         first, total = self.first[subject], self.steps.sizes[subject]
-        top = total if total <= self.context else rng.integers(min(self.context, total), total + 1)
+        top = total if total <= self.config.context else rng.integers(min(self.config.context, total), total + 1)
         top = max(top, first + 1)
-        candidates = np.arange(max(first, top - self.context + (top > self.context)), top)
-        if len(candidates) <= self.positions_subject:
+        candidates = np.arange(max(first, top - self.config.context + (top > self.config.context)), top)
+        if len(candidates) <= self.config.positions_subject:
             return candidates
         weight = 1.0 + np.arange(len(candidates)) / len(candidates)
-        picked = rng.choice(candidates, self.positions_subject, replace=False, p=weight / weight.sum())
+        picked = rng.choice(candidates, self.config.positions_subject, replace=False, p=weight / weight.sum())
         return np.sort(picked)
 
     def example(
@@ -182,41 +174,44 @@ class Examples:
         steps = steps_of(histories)
         wanted = [moments for _, moments in part]
         end = np.asarray([m[-1] for m in wanted])
-        begin = np.maximum(end - self.context, 0)
+        begin = np.maximum(end - self.config.context, 0)
         row = np.repeat(np.arange(len(part)), [len(m) for m in wanted])
         number = np.concatenate(wanted)
         step = steps.offsets[row] + number
-        beside = np.unique([subject for subject, _ in whole]) if whole is not None else rows
-        items, column, log_weight = self._columns(self.histories.select(beside).item, rng)
+        seen = histories.item
+        if whole is not None:
+            seen = self.histories.select(np.asarray([subject for subject, _ in whole])).item
+        items, column, log_weight = self._columns(seen, rng)
         asked = np.stack([row, number], axis=1)
-        memories: tuple[tuple[Tensor, Tensor, Tensor], ...] = ()
-        if self.memories:
-            memories = memory_arrays(histories, steps, self.vocabulary, self.memories, asked, steps.time_s[step])
+        memories = memory_arrays(histories, steps, self.vocabulary, self.config.memories, asked, steps.time_s[step])
+        if memories:
             memories = ((memories[0][0], column_of(memories[0][1], column), memories[0][2]), *memories[1:])
         near = None if self.near is None else near_columns(self.near[self.steps.offsets[rows[row]] + number], column)
         tokens = token_batch(histories, steps, begin, end, items, column)
         target_moment, target_item, target_weight = _targets(histories, steps, step)
-        hidden = np.zeros(len(items), dtype=bool) if rng is None else rng.random(len(items)) < self.id_dropout
+        hidden = np.zeros(len(items), dtype=bool) if rng is None else rng.random(len(items)) < self.config.id_dropout
         last_s = steps.time_s[np.maximum(step - 1, 0)]
         wait = np.where(number == 0, 0, gap_bucket(steps.time_s[step] - last_s))
-        arrays = (
-            hidden,
-            row * tokens.shape[1] + number - begin[row],
-            wait,
-        )
         share, mass = self._shares(row, target_moment)
-        targets = (target_moment, column[target_item], (target_weight * share[target_moment]).astype(np.float32))
-        hidden_, cell, wait_ = (torch.from_numpy(np.ascontiguousarray(a)) for a in arrays)
-        moment, place, wanted_ = (torch.from_numpy(a) for a in targets)
         return Example(
-            tokens, hidden_, cell, wait_, memories, moment, place, wanted_, mass, log_weight, near
+            tokens=tokens,
+            hidden=torch.from_numpy(hidden),
+            cell=torch.from_numpy(row * tokens.shape[1] + number - begin[row]),
+            wait=torch.from_numpy(wait),
+            memories=memories,
+            target_moment=torch.from_numpy(target_moment),
+            target_column=torch.from_numpy(column[target_item]),
+            target_weight=torch.from_numpy((target_weight * share[target_moment]).astype(np.float32)),
+            weight=mass,
+            log_weight=log_weight,
+            near=near,
         )
 
     def _shares(self, row: np.ndarray, target_moment: np.ndarray) -> tuple[np.ndarray, float]:
         """(float64 [P], their sum before): the weights of the moments, summing to one: more for large steps, less for
         busy subjects. A subject is never in two parts, so the sums of parts are those of the whole."""
         size = np.bincount(target_moment, minlength=len(row))
-        share = size**self.size_power / np.bincount(row)[row] ** self.subject_power
+        share = size**self.config.size_power / np.bincount(row)[row] ** self.config.subject_power
         return share / max(share.sum(), 1e-9), float(share.sum())
 
     def _columns(

@@ -7,6 +7,7 @@ as many times the training and the serving. N = subjects, M = items.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +15,11 @@ import numpy as np
 from zhitou.catalog.table import ItemTable
 from zhitou.core.chance import Chance
 from zhitou.core.errors import ConfigError
-from zhitou.evaluation import ranking
 from zhitou.events.histories import Histories
 from zhitou.interest.config import InterestConfig
-from zhitou.interest.predict import Interest
+from zhitou.interest.predict import Interest, best_items
 from zhitou.interest.train import fit_interest
 from zhitou.learning.progress import Progress
-
-CHUNK = 512
 
 
 class Committee:
@@ -54,14 +52,8 @@ class Committee:
         self, histories: Histories, k: int, *, exclude_seen: bool = False, at_s: int | None = None
     ) -> np.ndarray:
         """int64 [N, k], as Interest.topk."""
-        found = []
-        for start in range(0, len(histories), CHUNK):
-            part = histories.select(np.arange(start, min(start + CHUNK, len(histories))))
-            scores = self.scores(part, at_s=at_s)
-            if exclude_seen:
-                scores[part.subject_of_event, part.item] = -np.inf
-            found.append(ranking.topk(scores, k))
-        return np.concatenate(found) if found else np.zeros((0, k), dtype=np.int64)
+        scores, most = partial(self.scores, at_s=at_s), len(self.members[0].items)
+        return best_items(scores, histories, min(k, most), exclude_seen)
 
     def save(self, folder: Path) -> list[str]:
         """Write each member to a folder of its own below `folder`; their versions."""

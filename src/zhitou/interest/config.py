@@ -64,6 +64,11 @@ class InterestConfig:
     refit: bool = True
     fit: FitConfig = field(default_factory=lambda: _fit(12, patience=2))
 
+    @property
+    def memories(self) -> int:
+        """How many of the memories, of items, of types and of lines, the model has."""
+        return (3 if self.groups else 1) if self.memory else 0
+
     def __post_init__(self) -> None:
         if self.width % (4 * self.heads):
             raise ConfigError(f"width must be a multiple of 4 x heads, got {self.width} and {self.heads}")

@@ -214,7 +214,7 @@ class Decoder(nn.Module):
         self.norm = nn.RMSNorm(d)
         self.wait = nn.Embedding(GAPS, d)
         self.query: nn.Module = nn.Identity() if config.tied else nn.Linear(d, d)
-        for name in MEMORIES[: (3 if config.groups else 1) if config.memory else 0]:
+        for name in MEMORIES[: config.memories]:
             setattr(self, name, Memory(d, config.memory))
         self.nearby = None if config.nearby is None else Nearby(d, config.nearby_speed)
         lines = np.unique(vocabulary.line, return_index=True)[1]
@@ -240,7 +240,7 @@ class Decoder(nn.Module):
     @property
     def memories(self) -> tuple[Memory, ...]:
         """Of items, of types and of lines, in the order of Vocabulary.things, as far as the model has them."""
-        return tuple(getattr(self, name) for name in MEMORIES if hasattr(self, name))
+        return tuple(getattr(self, name) for name in MEMORIES[: self.config.memories])
 
     def group_tables(self) -> tuple[Tensor, Tensor]:
         """Vectors [G, D] of all types, and of all lines."""

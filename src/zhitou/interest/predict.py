@@ -5,10 +5,10 @@ N = subjects, M = items, D = width, T = tokens, Q = pairs of a subject and an ow
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,21 @@ def _chunks(histories: Histories) -> list[np.ndarray]:
     """Rows of these histories in chunks of like length, so that little of a chunk is padding."""
     order = np.argsort(steps_of(histories).sizes, kind="stable")
     return [order[start : start + CHUNK] for start in range(0, len(order), CHUNK)]
+
+
+def best_items(
+    scores: Callable[[Histories], np.ndarray], histories: Histories, k: int, exclude_seen: bool
+) -> np.ndarray:
+    """int64 [N, k]: the best items of each subject by `scores` (histories -> float [N, M], k at most M), best first,
+    equal scores by item number, -1 where none are left. exclude_seen: leave out what a subject had."""
+    best = np.full((len(histories), k), -1, dtype=np.int64)
+    for rows in _chunks(histories):
+        part = histories.select(rows)
+        found = scores(part)
+        if exclude_seen:
+            found[part.subject_of_event, part.item] = -np.inf
+        best[rows] = ranking.topk(found, k)
+    return best
 
 
 class Interest:
@@ -104,14 +119,8 @@ class Interest:
         self, histories: Histories, k: int, *, exclude_seen: bool = False, at_s: int | None = None
     ) -> np.ndarray:
         """int64 [N, k]: the best items of each subject, best first, equal scores by item number."""
-        best = np.full((len(histories), min(k, len(self.vocabulary))), -1, dtype=np.int64)
-        for rows in _chunks(histories):
-            part = histories.select(rows)
-            scores = self.scores(part, at_s=at_s)
-            if exclude_seen:
-                scores[part.subject_of_event, part.item] = -np.inf
-            best[rows] = ranking.topk(scores, k)
-        return best
+        scores = partial(self.scores, at_s=at_s)
+        return best_items(scores, histories, min(k, len(self.vocabulary)), exclude_seen)
 
     def tags(self, histories: Histories, top: int = 5) -> list[tuple[Tag, ...]]:
         """For each subject its `top` tags: categories and brands on which the next step's probability falls more
@@ -144,7 +153,7 @@ class Interest:
             "vocabulary_sha256": voc.fingerprint(),
             "vocabulary_sizes": list(voc.sizes),
             "items": len(voc),
-            "items_sha256": _fingerprint(self.items),
+            "items_sha256": self.items.fingerprint,
             "code_version": importlib.metadata.version("zhitou"),
             "learnt": self.learnt,
             "facts": facts or {},
@@ -163,7 +172,7 @@ class Interest:
             known, offsets, word = (tensors.pop(key).numpy() for key in _WORDS)
             words = Words(Words.unpacked(known), offsets, word)
         vocabulary = Vocabulary(own, content, count, tuple(manifest["vocabulary_sizes"]), words)
-        if manifest["items_sha256"] != _fingerprint(items):
+        if manifest["items_sha256"] != items.fingerprint:
             raise ModelError(
                 f"{folder} was made for another catalogue of {len(vocabulary)} items, this one has {len(items)}; "
                 "train again, or load the catalogue it was trained with"
@@ -218,9 +227,9 @@ class Interest:
                 self._add_nearby(scores, histories, states, chosen)
             if memories:
                 self._add_own(scores, memories[0], states, chosen)
-            members = (self.module.items.content_code[pick, FINEST], self.module.items.line_of[pick])
-            for number, (of, pairs) in enumerate(zip(members, memories[1:], strict=False), start=1):
-                self._add_group(scores, number, pairs, states, of)
+            of_group = (self.module.items.content_code[:, FINEST], self.module.items.line_of)
+            for number, pairs in enumerate(memories[1:], start=1):
+                self._add_group(scores, number, pairs, states, of_group[number - 1][pick])
         return scores.numpy()
 
     def _add_nearby(self, scores: Tensor, histories: Histories, states: Tensor, chosen: np.ndarray) -> None:
@@ -289,8 +298,3 @@ class Interest:
             tags.sort(key=lambda entry: (-entry[0], entry[1].kind, entry[1].word))
             found.append(tuple(tag for _, tag in tags[:top]))
         return found
-
-
-def _fingerprint(items: ItemTable) -> str:
-    """SHA-256 of the catalogue's ids in order: what the model's item numbers mean."""
-    return hashlib.sha256("\n".join(items.ids).encode()).hexdigest()

@@ -131,21 +131,9 @@ def _examples(
     near: Transitions | None,
     apart: bool = True,
 ) -> Examples:
-    return Examples(
-        histories,
-        vocabulary,
-        context=config.context,
-        positions_batch=config.positions_batch,
-        positions_subject=config.positions_subject,
-        id_dropout=config.id_dropout,
-        size_power=config.size_power,
-        subject_power=config.subject_power,
-        first_step=config.first_step,
-        memories=(3 if config.groups else 1) if config.memory else 0,
-        since_s=since_s,
-        negatives=_negatives(vocabulary),
-        nearby=None if near is None else (near, config.candidates, apart),
-    )
+    """Examples of these histories, with negatives drawn where the catalogue is too large to rank."""
+    negatives = _negatives(vocabulary)
+    return Examples(histories, vocabulary, config, since_s=since_s, negatives=negatives, near=near, apart=apart)
 
 
 def _negatives(vocabulary: Vocabulary) -> Negatives | None:
@@ -167,7 +155,7 @@ def _fit(
     return fit(
         module,
         batches=lambda epoch, rng: examples.epoch(rng),
-        loss=_part_loss,
+        loss=part_loss,
         split=lambda plan, parts: plan.split(parts),
         validate=validate,
         config=config.fit,
@@ -177,7 +165,8 @@ def _fit(
     )
 
 
-def _part_loss(module: torch.nn.Module, plan: Any) -> Weighted:
+def part_loss(module: torch.nn.Module, plan: Any) -> Weighted:
+    """The loss of a batch, or of a share of one (a plan of Examples.epoch), and what it counts for beside others."""
     example = plan.build()
     return Weighted(example_loss(module, example), example.weight)
 
@@ -190,17 +179,17 @@ def example_loss(module: torch.nn.Module, example: Example) -> Tensor:
     states = module.states(tokens, table).flatten(0, 1).index_select(0, example.cell)
     target = (example.target_moment, example.target_column, example.target_weight)
     query = module.queries(states, example.wait)
-    vectors = (table, *module.group_tables())
+    vectors = (table, *(module.group_tables() if len(module.memories) > 1 else ()))[: len(module.memories)]
     none = torch.zeros(0, dtype=torch.int64)
     own, *groups = [
         (moment, thing, memory(features, moment, thing, states, of))
-        for memory, of, (moment, thing, features) in zip(module.memories, vectors, example.memories, strict=False)
+        for memory, of, (moment, thing, features) in zip(module.memories, vectors, example.memories, strict=True)
     ] or [(none, none, torch.zeros(0))]
     if module.nearby is not None and example.near is not None:
         moment, column, score = example.near
         own = _joined(own, (moment, column, module.nearby(moment, score, states)))
-    members = (module.items.content_code[tokens.items, FINEST], module.items.line_of[tokens.items])
-    pairs = tuple(zip(groups, members, strict=False))
+    of_group = (module.items.content_code[:, FINEST], module.items.line_of)
+    pairs = tuple((group, of[tokens.items]) for group, of in zip(groups, of_group[: len(groups)], strict=True))
     if example.log_weight is not None:
         return sampled_loss(query, table, bias, own, target, example.log_weight, pairs)
     if not pairs and module.config.bfloat16 and fast_here():

@@ -6,7 +6,6 @@ G = types, lines of a brand, or items: what a memory is about.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +72,7 @@ def read(folder: Path, items: ItemTable | None = None) -> Weights:
     nothing of, and, if `items` is given, a catalogue the model was not made for.
     """
     arrays, manifest = _served(folder)
-    if items is not None and manifest["items_sha256"] != fingerprint(items):
+    if items is not None and manifest["items_sha256"] != items.fingerprint:
         raise ModelError(
             f"{folder} was made for another catalogue of {manifest['items']} items, this one has {len(items)}; "
             "train again, or load the catalogue it was trained with"
@@ -99,11 +98,6 @@ def export(folder: Path, target: Path, kind: str = "int8") -> str:
     kept = ("config", "items", "items_sha256", "vocabulary_sha256", "code_version", "learnt", "facts")
     whole = {"model": EXPORT, "tables": kind, "made_from": manifest["sha256"]}
     return save_arrays(target, packed, whole | {key: manifest[key] for key in kept if key in manifest})
-
-
-def fingerprint(items: ItemTable) -> str:
-    """SHA-256 of the catalogue's ids in order: what the model's item numbers mean."""
-    return hashlib.sha256("\n".join(items.ids).encode()).hexdigest()
 
 
 def table_and_bias(state: Arrays, vocabulary: Vocabulary) -> tuple[np.ndarray, np.ndarray]:

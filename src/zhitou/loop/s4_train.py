@@ -59,10 +59,10 @@ def learn(narrator: Narrator, shop: Shop, folder: Path, *, resume: bool = False)
         interest = fit_interest(
             past, shop.items, shop.config.interest, shop.chance.child("interest"), checkpoints, Terminal()
         )
+        if not workers().first:  # the first one judges and writes
+            return Trained(interest, (), {}, 0, (), _curve(interest))
         task = next_basket(shop.histories, shop.cut_s)
         standings, margins = compare(shop, interest, task)
-        if not workers().first:
-            return Trained(interest, standings, margins, len(task), (), _curve(interest))
         interest.save(folder, {"cut_s": shop.cut_s, "judged_on": len(task), "metrics": _plain(standings[-1])})
         narrator.table(
             f"next basket of {len(task):,} shoppers (first one after the cut; 95 % intervals)",
