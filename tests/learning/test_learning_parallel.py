@@ -99,7 +99,13 @@ def _run(folder: Path) -> None:
             for way in WAYS
         }
         found["again"] = _train("shared", Taste(seed=7 + me.rank), folder / "run")
+    (folder / f"threads{me.rank}.json").write_text(json.dumps(_threads()))
     (folder / f"rank{me.rank}.json").write_text(json.dumps(found))
+
+
+def _threads() -> list[str]:
+    """The names of this process's threads, of any language."""
+    return [task.joinpath("comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +126,14 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, dict, Path]:
         assert process.returncode == 0, message
     first, second = (json.loads((folder / f"rank{rank}.json").read_text()) for rank in (0, 1))
     return first, second, folder
+
+
+def test_no_thread_of_the_group_outlives_it(two) -> None:
+    """One that did would now and then abort the process at its exit, after all work was done."""
+    for rank in (0, 1):
+        names = json.loads((two[2] / f"threads{rank}.json").read_text())
+        assert names
+        assert not [name for name in names if name.startswith(("gloo", "pt_"))]
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -10,6 +10,7 @@ gradients while the last are still worked out.
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -60,6 +61,9 @@ def joined() -> Iterator[Workers]:
         return
     if missing:
         raise ConfigError(f"WORLD_SIZE is set but {', '.join(missing)} is not; start with torchrun, or unset it")
+    # Torch's optimisers import this. Were it first imported amid a group, its default arguments would hold that group
+    # until the interpreter ends, and the group's threads, still at work then, now and again abort the process.
+    importlib.import_module("torch._dynamo")
     gpu = torch.cuda.is_available()
     if gpu:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
