@@ -20,12 +20,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from lines import last_line
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")  # before numpy is imported
@@ -67,7 +67,7 @@ def main() -> None:
             before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
             path.write_text(json.dumps({**before, **log}, indent=1) + "\n", encoding="utf-8")
     rounded = {k: round(v, 5) if isinstance(v, float) else v for k, v in figures.items()}
-    print(json.dumps({"bench": "interest", "machine": _machine(), "commit": _commit(), "figures": rounded}))
+    last_line("interest", rounded)
 
 
 def _arguments() -> argparse.Namespace:
@@ -256,15 +256,6 @@ def _compared(which: str, metric: str, values: dict[str, Any], reference: str, q
 
 def _word(name: str) -> str:
     return name.replace("-", "_")
-
-
-def _machine() -> str:
-    return f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-
-
-def _commit() -> str:
-    found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=REPOSITORY, capture_output=True, text=True)
-    return found.stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":

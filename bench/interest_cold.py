@@ -12,11 +12,12 @@ are 95 % bootstrap over shoppers of all seeds. --quick: one seed, a quarter of t
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import time
 from dataclasses import fields, replace
 from typing import Any
+
+from lines import last_line
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, "2")
@@ -29,7 +30,6 @@ def main() -> None:
     """Hide, train, bring back, ask."""
     args = _arguments()
     import numpy as np
-    from interest import _commit, _machine
     from interest_data import read
 
     from zhitou.core.chance import Chance
@@ -53,7 +53,7 @@ def main() -> None:
     figures["new_items_s"] = max(seconds)
     print(f"cold over warm: {figures['cold_over_warm']:.3f}; a new catalogue is served after {max(seconds):.2f} s")
     rounded = {k: round(v, 5) if isinstance(v, float) else v for k, v in figures.items()}
-    print(json.dumps({"bench": "interest_cold", "machine": _machine(), "commit": _commit(), "figures": rounded}))
+    last_line("interest_cold", rounded)
 
 
 def _arguments() -> argparse.Namespace:

@@ -99,20 +99,12 @@ def _popular(histories: Histories, data: Data, settings: Settings, chance: Chanc
     return _of(Popularity(histories, len(data.items), **settings))
 
 
-def _item_knn(kept: Kept) -> Learn:
+def _fading(kind: type[ItemKnn] | type[Ease], setting: str, kept: Kept) -> Learn:
+    """A model that is built by one setting, and read by two that cost nothing to change."""
+
     def learn(histories: Histories, data: Data, settings: Settings, chance: Chance) -> Rank:
-        shrink = settings["shrink"]
-        model = kept.of(histories, shrink, lambda: ItemKnn(histories, len(data.items), shrink))
-        model.fade, model.own = settings["fade"], settings["own"]
-        return _of(model)
-
-    return learn
-
-
-def _ease(kept: Kept) -> Learn:
-    def learn(histories: Histories, data: Data, settings: Settings, chance: Chance) -> Rank:
-        l2 = settings["l2"]
-        model = kept.of(histories, l2, lambda: Ease(histories, len(data.items), l2))
+        value = settings[setting]
+        model = kept.of(histories, value, lambda: kind(histories, len(data.items), value))
         model.fade, model.own = settings["fade"], settings["own"]
         return _of(model)
 
@@ -147,7 +139,7 @@ SEQUENCES = (
     ),
     Model(
         "item-knn",
-        _item_knn(_KNN),
+        _fading(ItemKnn, "shrink", _KNN),
         {"shrink": 10.0, "fade": 0.7, "own": 0.0},
         (
             *({"shrink": shrink} for shrink in (0.0, 30.0, 100.0)),
@@ -173,7 +165,7 @@ SEQUENCES = (
     ),
     Model(
         "ease",
-        _ease(_EASE),
+        _fading(Ease, "l2", _EASE),
         {"l2": 300.0, "fade": 0.7, "own": 0.0},
         ({"fade": 0.0}, {"fade": 1.0}, {"fade": 1.5}, {"l2": 100.0}, {"l2": 30.0}, {"l2": 600.0}),
         tuple({"own": own} for own in (0.1, 0.2, 0.5, 1.0)),

@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -28,6 +27,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from lines import last_line
 
 REPOSITORY = Path(__file__).parents[1]
 KIB_PER_GIB = 2**20
@@ -249,16 +250,7 @@ def main() -> None:
             f"({found['step_cpu_ms']:.0f} ms of CPU), peak {found['peak_gib']:.2f} GiB"
         )
     rounded = {k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in figures.items()}
-    print(json.dumps({"bench": "interest_scale", "machine": _machine(), "commit": _commit(), "figures": rounded}))
-
-
-def _machine() -> str:
-    return f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-
-
-def _commit() -> str:
-    found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=REPOSITORY, capture_output=True, text=True)
-    return found.stdout.strip() or "unknown"
+    last_line("interest_scale", rounded)
 
 
 if __name__ == "__main__":

@@ -17,16 +17,15 @@ JSON object.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from lines import last_line
 
 REPOSITORY = Path(__file__).parents[1]
 ITEMS, EVENTS, K = 12_000, 50, 10
@@ -325,17 +324,7 @@ def main() -> None:
     figures |= _million(100, ("trained",), rng) if args.quick else _million(1_000, ("trained", "noise"), rng)
     figures |= _exports(args.seed, rng)
     rounded = {k: round(v, 5) if isinstance(v, float) else v for k, v in figures.items()}
-    line = {"bench": "interest_serving", "machine": _machine(), "commit": _commit(), "figures": rounded}
-    print(json.dumps(line))
-
-
-def _machine() -> str:
-    return f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-
-
-def _commit() -> str:
-    found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=REPOSITORY, capture_output=True, text=True)
-    return found.stdout.strip() or "unknown"
+    last_line("interest_serving", rounded)
 
 
 if __name__ == "__main__":

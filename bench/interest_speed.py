@@ -24,6 +24,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from lines import last_line
+
 BENCH = Path(__file__).parent
 GOAL = 0.053
 BATCHES = ["--epochs", "1", "--batches", "20"]  # padded batches cost the same each: 20 tell the epoch
@@ -40,8 +42,6 @@ def main() -> None:
     if args.part:
         print(json.dumps(_epoch(args) if args.part == "epoch" else _goal(args)))
         return
-    sys.path.insert(0, str(BENCH))
-    from interest import _commit, _machine
 
     figures: dict[str, Any] = {"quick": args.quick, "threads": args.threads, **_child(args, "epoch")}
     if not args.quick:
@@ -50,7 +50,7 @@ def main() -> None:
     for name, value in figures.items():
         print(f"{name:28} {value}")
     rounded = {k: round(v, 4) if isinstance(v, float) else v for k, v in figures.items()}
-    print(json.dumps({"bench": "interest_speed", "machine": _machine(), "commit": _commit(), "figures": rounded}))
+    last_line("interest_speed", rounded)
 
 
 def _arguments() -> argparse.Namespace:

@@ -21,7 +21,6 @@ before the cut with seeds S and S + 1 (`--models` keeps them and takes them from
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -29,6 +28,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from lines import last_line
 
 BENCH = Path(__file__).parent
 WEEKS_AFTER = 8
@@ -285,7 +286,7 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import numpy as np
     import torch
-    from next_basket import _commit, _data, _machine
+    from next_basket import _data
 
     torch.set_num_threads(args.threads)
     histories, items = _data(args.prepared)
@@ -302,7 +303,7 @@ def main() -> None:
     if not args.quick:
         figures |= _cdnow(args)
     rounded = {k: v if isinstance(v, bool | int) else round(float(v), 5) for k, v in figures.items()}
-    print(json.dumps({"bench": "interest_words", "machine": _machine(), "commit": _commit(), "figures": rounded}))
+    last_line("interest_words", rounded)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from server import commit, machine
+from lines import last_line
 
 REPOSITORY = Path(__file__).parents[1]
 PROCESSES = Path("/proc")
@@ -187,7 +187,7 @@ def report(figures: dict[str, Any]) -> None:
     figures["prepare_over_raw_scan"] = round(figures["prepare_s"] / figures["raw_scan_s"], 2)
     for name, value in figures.items():
         print(f"{name:<30}{value if not isinstance(value, dict) else json.dumps(value)!s:>14}")
-    print(json.dumps({"bench": "loop", "machine": machine(), "commit": commit(), "figures": figures}))
+    last_line("loop", figures)
 
 
 if __name__ == "__main__":

@@ -12,16 +12,15 @@ seconds, not counted). --quick takes a quarter of the households and one pass. T
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
-import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from lines import last_line
 
 REPOSITORY = Path(__file__).parents[1]
 WEEKS_AFTER = 8
@@ -162,17 +161,7 @@ def main() -> None:
     figures |= {f"train_s_{name.replace('-', '_')}": value for name, value in seconds.items()}
     print("\nseconds to train: " + ", ".join(f"{name} {value:.1f}" for name, value in seconds.items()))
     rounded = {k: round(v, 5) if isinstance(v, float) else v for k, v in figures.items()}
-    line = {"bench": "next_basket", "machine": _machine(), "commit": _commit(), "figures": rounded}
-    print(json.dumps(line))
-
-
-def _machine() -> str:
-    return f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-
-
-def _commit() -> str:
-    found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=REPOSITORY, capture_output=True, text=True)
-    return found.stdout.strip() or "unknown"
+    last_line("next_basket", rounded)
 
 
 if __name__ == "__main__":

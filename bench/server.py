@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import socket
 import subprocess
 import sys
@@ -23,6 +22,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from lines import last_line
 
 REPOSITORY = Path(__file__).parents[1]
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
@@ -245,33 +246,8 @@ def report(figures: dict[str, Any]) -> None:
     ]
     for title, name in rows:
         print(f"{title:<55}{figures[name]:>12,}")
-    print(json.dumps({"bench": "server", "machine": machine(), "commit": commit(), "figures": figures}))
+    last_line("server", figures)
 
-
-def machine() -> str:
-    """The processor and how many cores this process may use."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        name = platform.processor() or platform.machine()
-    return f"{name}, {os.cpu_count()} cores"
-
-
-def commit() -> str:
-    """The checked-out commit, read from the repository's own files."""
-    folder = REPOSITORY / ".git"
-    try:
-        head = (folder / "HEAD").read_text().strip()
-        if not head.startswith("ref: "):
-            return head[:12]
-        name = head.removeprefix("ref: ")
-        if (folder / name).exists():
-            return (folder / name).read_text().strip()[:12]
-        packed = (folder / "packed-refs").read_text().splitlines()
-        return next(line.split()[0] for line in packed if line.endswith(" " + name))[:12]
-    except (OSError, StopIteration):
-        return "unknown"
 
 
 if __name__ == "__main__":

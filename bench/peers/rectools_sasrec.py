@@ -20,13 +20,11 @@ import copy
 import json
 import os
 import sys
-import time
 import warnings
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-K = 20
 VALID_ROWS = 4_000  # enough to choose an epoch on: the standard error of NDCG@10 is then about 0.003
 
 
@@ -65,40 +63,10 @@ import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
 import pytorch_lightning as pl  # noqa: E402
 import torch  # noqa: E402
+from cost import Clock, K, arrays, machine_gflop_per_cpu_s  # noqa: E402
 from rectools.dataset import Dataset  # noqa: E402
 from rectools.models.nn.transformers.ligr import LiGRLayers  # noqa: E402
 from rectools.models.nn.transformers.sasrec import SASRecModel, SASRecTransformerLayers  # noqa: E402
-
-
-class Clock:
-    """Wall and CPU seconds of this process since it was made."""
-
-    def __init__(self) -> None:
-        self._wall, self._cpu = time.perf_counter(), time.process_time()
-
-    def read(self) -> dict[str, float]:
-        """{"wall_s", "cpu_s"}."""
-        wall_s, cpu_s = time.perf_counter() - self._wall, time.process_time() - self._cpu
-        return {"wall_s": round(wall_s, 3), "cpu_s": round(cpu_s, 3)}
-
-
-def machine_gflop_per_cpu_s() -> float:
-    """What this machine gives at this moment: float32 products of 1,024 x 1,024, half a second of them.
-
-    Others on the same cores slow a CPU second down; beside this figure, seconds of two moments compare.
-    """
-    x = torch.ones(1024, 1024)
-    x @ x
-    clock = Clock()
-    for _ in range(20):
-        x @ x
-    return round(20 * 2 * 1024**3 / 1e9 / clock.read()["cpu_s"], 1)
-
-
-def arrays(path: Path) -> dict[str, np.ndarray]:
-    """What one npz file holds."""
-    with np.load(path) as file:
-        return {name: file[name] for name in file.files}
 
 
 def frame(lists: dict[str, np.ndarray], last: int) -> pd.DataFrame:

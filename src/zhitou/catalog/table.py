@@ -16,6 +16,7 @@ import pyarrow as pa
 from zhitou.catalog.item import Item
 from zhitou.core import columns as c
 from zhitou.core.errors import NotFoundError
+from zhitou.core.units import NO_CURRENCY
 
 LEVELS = 3
 PRICE_BANDS = 10  # bands 1..10 are deciles of known prices inside the broadest category; 0 is unknown
@@ -115,7 +116,7 @@ class ItemTable:
             brand_names=brand_names,
             price_micros=price,
             price_band=price_bands(price, category[:, 0]),
-            currency=currencies[0] if currencies else "XXX",
+            currency=currencies[0] if currencies else NO_CURRENCY,
             sale_price_micros=table[c.SALE_PRICE_MICROS].fill_null(-1).to_numpy().astype(np.int64),
             in_stock=np.asarray([v != "out_of_stock" for v in table[c.AVAILABILITY].to_pylist()], dtype=bool),
             locale=np.asarray([v or "en" for v in table[c.LOCALE].to_pylist()], dtype=object),

@@ -14,6 +14,7 @@ from zhitou.core.errors import MoneyError
 MICROS = 1_000_000
 SECONDS_PER_DAY = 86_400
 MICROSECONDS = 1_000_000
+NO_CURRENCY = "XXX"  # ISO 4217 for "no currency": where no price is known
 
 _CURRENCY = re.compile(r"[A-Z]{3}")
 

@@ -9,7 +9,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from zhitou.campaign.campaign import Material
 from zhitou.catalog.item import Item
 from zhitou.core.errors import ConfigError
-from zhitou.core.units import MICROS
+from zhitou.core.units import MICROS, NO_CURRENCY
 
 SIZES = ((300, 250), (728, 90), (320, 50))
 ANGLES = ("attribute", "price", "brand", "category", "newness")
@@ -93,7 +93,7 @@ def price_text(micros: int, currency: str, locale: str = "en", round_up: bool = 
     symbol = _SYMBOLS.get(currency)
     if symbol:
         return symbol + text
-    return text if currency == "XXX" else f"{text}\u00a0{currency}"
+    return text if currency == NO_CURRENCY else f"{text}\u00a0{currency}"
 
 
 def attributes_of(item: Item) -> dict[str, str]:

@@ -61,7 +61,7 @@ def measure(
     """
     targets = task.targets
     if new:
-        targets = targets.keep(~_had(task.past, targets))
+        targets = targets.keep(~had_before(task.past, targets))
     rows = np.flatnonzero(targets.sizes > 0)
     found = np.zeros((len(rows), k), dtype=bool)
     for start in range(0, len(rows), CHUNK):
@@ -71,7 +71,7 @@ def measure(
         if new:
             values[past.subject_of_event, past.item] = -np.inf
         top = ranking.topk(values, k)
-        found[start : start + len(part), : top.shape[1]] = ranking.hits(top, _rows(targets, part))
+        found[start : start + len(part), : top.shape[1]] = ranking.hits(top, targets.select(part))
     sizes = targets.sizes[rows]
     return Measured(
         rows,
@@ -84,14 +84,7 @@ def measure(
     )
 
 
-def _had(past: Histories, targets: Targets) -> np.ndarray:
+def had_before(past: Histories, targets: Targets) -> np.ndarray:
     """bool [len(targets.item)]: whether the subject had this item before the cut."""
     width = int(max(past.item.max(initial=0), targets.item.max(initial=0))) + 1
     return np.isin(targets.owner * width + targets.item, past.subject_of_event * width + past.item)
-
-
-def _rows(targets: Targets, rows: np.ndarray) -> Targets:
-    sizes = targets.sizes[rows]
-    offsets = np.concatenate([[0], np.cumsum(sizes)])
-    take = np.arange(offsets[-1]) + np.repeat(targets.offsets[rows] - offsets[:-1], sizes)
-    return Targets(offsets, targets.item[take])

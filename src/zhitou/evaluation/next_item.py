@@ -16,7 +16,7 @@ import numpy as np
 
 from zhitou.core.errors import SourceError
 from zhitou.evaluation import ranking
-from zhitou.evaluation.next_basket import NextBasket, _had, _rows
+from zhitou.evaluation.next_basket import NextBasket, had_before
 from zhitou.evaluation.ranking import RESAMPLES, Interval, Targets
 from zhitou.events.histories import Histories
 
@@ -47,7 +47,7 @@ class Questions:
 
     def select(self, rows: np.ndarray) -> Questions:
         """Only these questions (int [n])."""
-        return Questions(self.past.select(rows), _rows(self.targets, rows), self.cluster[rows], self.exclude_seen)
+        return Questions(self.past.select(rows), self.targets.select(rows), self.cluster[rows], self.exclude_seen)
 
 
 @dataclass(frozen=True)
@@ -145,9 +145,9 @@ def first_baskets(task: NextBasket, *, new: bool) -> Questions:
     """The next-basket task as questions; new: only about items that the subject never had, as `measure` there."""
     if not new:
         return Questions(task.past, task.targets, np.arange(len(task)), exclude_seen=False)
-    targets = task.targets.keep(~_had(task.past, task.targets))
+    targets = task.targets.keep(~had_before(task.past, task.targets))
     rows = np.flatnonzero(targets.sizes > 0)
-    return Questions(task.past.select(rows), _rows(targets, rows), rows, exclude_seen=True)
+    return Questions(task.past.select(rows), targets.select(rows), rows, exclude_seen=True)
 
 
 def one_each(item: np.ndarray) -> Targets:

@@ -39,6 +39,13 @@ class Targets:
         counts = np.bincount(self.owner[mask], minlength=len(self))
         return Targets(np.concatenate([[0], np.cumsum(counts)]), self.item[mask])
 
+    def select(self, rows: np.ndarray) -> Targets:
+        """Only these subjects (int [n] rows), in that order."""
+        sizes = self.sizes[rows]
+        offsets = np.concatenate([[0], np.cumsum(sizes)])
+        take = np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], sizes)
+        return Targets(offsets, self.item[take])
+
 
 def topk(scores: np.ndarray, k: int) -> np.ndarray:
     """int64 [N, min(k, M)]: the best items of each row, best first; -inf marks an item that may not appear.

@@ -8,13 +8,13 @@ models/response/
 from __future__ import annotations
 
 import json
-import os
 import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from zhitou.core.errors import ModelError, NotFoundError
+from zhitou.core.files import replace_whole
 from zhitou.feedback.promotion import Verdict
 
 REGISTRY_FILE = "registry.json"
@@ -150,14 +150,4 @@ class Registry:
 
 def _write(path: Path, content: dict[str, Any]) -> None:
     """The whole file or none of it, on disk when this returns."""
-    draft = path.with_name(f".{path.name}.draft")
-    with draft.open("w") as file:
-        file.write(json.dumps(content, indent=2, sort_keys=True) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(draft, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    replace_whole(path, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 
 from zhitou.core.units import SECONDS_PER_DAY
-from zhitou.interest.memory import _FIRST, _LAST, _LAST_STEP, _STATE, _VARIETY, _describe, _touch
+from zhitou.interest.memory import FIRST_S, LAST_S, LAST_STEP, STATE, VARIETY, describe, touch
 from zhitou.interest.tokens import GAPS, QUARTER_SECONDS, THURSDAY, WEEKDAYS
 
 EPS = np.float32(np.finfo(np.float32).eps)  # what torch's RMSNorm adds by default
@@ -120,7 +120,7 @@ def ledger(slots: int) -> Ledger:
     return Ledger(
         key=np.empty((GROUPS, 2, slots), dtype=np.int64),
         kind=np.empty((GROUPS, slots), dtype=np.int64),
-        state=np.empty((GROUPS, slots, _STATE)),
+        state=np.empty((GROUPS, slots, STATE)),
         kind_state=np.empty((GROUPS, slots, 2)),
         hash=np.full((GROUPS, 2, size), -1, dtype=np.int64),
         used=np.zeros((GROUPS, 2), dtype=np.int64),
@@ -375,13 +375,13 @@ def remember(book, size, thing, kind, item, step, now):
             book.kind[g, slot] = at
             if other:
                 book.kind_state[g, at, 0], book.kind_state[g, at, 1] = 0.0, now
-            for s in range(_STATE):
+            for s in range(STATE):
                 state[s] = 0.0
-            state[_FIRST], state[_LAST], state[_LAST_STEP] = now, now, -1.0
+            state[FIRST_S], state[LAST_S], state[LAST_STEP] = now, now, -1.0
             fresh = 1.0 if g == 0 else fresh
-        state[_VARIETY] += fresh
-        if state[_LAST_STEP] != step:
-            _touch(state, book.kind_state[g, book.kind[g, slot]], step, now)
+        state[VARIETY] += fresh
+        if state[LAST_STEP] != step:
+            touch(state, book.kind_state[g, book.kind[g, slot]], step, now)
 
 
 @fast
@@ -415,7 +415,7 @@ def _recall(m, book, g, state, steps, first_s, now, row, scores, columns):
     inputs = np.empty((n, features + width), dtype=np.float32)
     for i in range(n):
         of_kind = book.kind_state[g, book.kind[g, i]]
-        _describe(book.state[g, i], of_kind, steps, steps, max(now - first_s, 0.0), now, inputs[i])
+        describe(book.state[g, i], of_kind, steps, steps, max(now - first_s, 0.0), now, inputs[i])
         for d in range(width):
             inputs[i, features + d] = m.vectors[g][book.key[g, 0, i], d]
     inner, shift = np.dot(inputs, m.inner[g]), np.empty(hidden, dtype=np.float32)

@@ -42,8 +42,8 @@ SHORTEST_INTERVAL = 3_600.0
 LIMIT = 4.0  # of the logarithm of age over interval
 
 # Columns of the state that is kept per thing while a subject's steps are walked through.
-_STEPS, _FIRST, _LAST, _LAST_STEP, _VARIETY, _DECAYED = 0, 1, 2, 3, 4, 5
-_STATE = _DECAYED + len(HALF_LIVES) + 1
+STEPS, FIRST_S, LAST_S, LAST_STEP, VARIETY, DECAYED = 0, 1, 2, 3, 4, 5
+STATE = DECAYED + len(HALF_LIVES) + 1
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def _count(step_offsets, lines, time_s, local, asked, size):
 def _fill(walk, asked, asked_s, size, kinds, moment, slot, out):
     """Walk through the steps of each subject once, and write down what is known at each moment asked about."""
     step_offsets, lines, time_s, local, event_kind, fresh = walk
-    state = np.zeros((size, _STATE))
+    state = np.zeros((size, STATE))
     order = np.zeros(size, dtype=np.int64)
     kind_of = np.zeros(size, dtype=np.int64)
     kind_state = np.zeros((kinds, 2))  # decayed sum, and when it was last touched
@@ -117,66 +117,66 @@ def _fill(walk, asked, asked_s, size, kinds, moment, slot, out):
         if asked[p, 0] != subject:
             for k in range(known):  # forget the subject before
                 kind_state[kind_of[order[k]], 0] = 0.0
-                state[order[k], _STEPS] = 0.0
+                state[order[k], STEPS] = 0.0
             subject, known, step = asked[p, 0], 0, step_offsets[asked[p, 0]]
         begin = step_offsets[subject]
         while step < begin + asked[p, 1]:
             for e in range(lines[step], lines[step + 1]):
                 i = local[e]
-                if state[i, _STEPS] == 0.0:
+                if state[i, STEPS] == 0.0:
                     order[known], kind_of[i] = i, event_kind[e]
                     known += 1
-                    state[i, _FIRST], state[i, _LAST_STEP], state[i, _VARIETY] = time_s[step], -1.0, 0.0
-                    state[i, _DECAYED:] = 0.0
-                state[i, _VARIETY] += fresh[e]
-                if state[i, _LAST_STEP] != step:
-                    _touch(state[i], kind_state[event_kind[e]], step, time_s[step])
+                    state[i, FIRST_S], state[i, LAST_STEP], state[i, VARIETY] = time_s[step], -1.0, 0.0
+                    state[i, DECAYED:] = 0.0
+                state[i, VARIETY] += fresh[e]
+                if state[i, LAST_STEP] != step:
+                    touch(state[i], kind_state[event_kind[e]], step, time_s[step])
             step += 1
         tenure = max(asked_s[p] - time_s[begin], 0.0) if known else 0.0
         for k in range(known):
             i = order[k]
             moment[at], slot[at] = p, i
-            _describe(state[i], kind_state[kind_of[i]], step, step - begin, tenure, asked_s[p], out[at])
+            describe(state[i], kind_state[kind_of[i]], step, step - begin, tenure, asked_s[p], out[at])
             at += 1
 
 
 @njit(cache=True)
-def _touch(thing, kind, step, now):
+def touch(thing, kind, step, now):
     """Take one step with this thing into its state and that of its kind."""
-    gap = now - thing[_LAST]
+    gap = now - thing[LAST_S]
     for d in range(len(HALF_LIVES)):
-        thing[_DECAYED + d] = 1.0 + thing[_DECAYED + d] * 0.5 ** (gap / HALF_LIVES[d])
-    faded = 0.5 ** ((step - thing[_LAST_STEP]) / HALF_LIFE_STEPS)
-    thing[_DECAYED + 3] = 1.0 + thing[_DECAYED + 3] * faded
-    thing[_STEPS] += 1.0
-    thing[_LAST], thing[_LAST_STEP] = now, step
+        thing[DECAYED + d] = 1.0 + thing[DECAYED + d] * 0.5 ** (gap / HALF_LIVES[d])
+    faded = 0.5 ** ((step - thing[LAST_STEP]) / HALF_LIFE_STEPS)
+    thing[DECAYED + 3] = 1.0 + thing[DECAYED + 3] * faded
+    thing[STEPS] += 1.0
+    thing[LAST_S], thing[LAST_STEP] = now, step
     kind[0] = 1.0 + kind[0] * 0.5 ** ((now - kind[1]) / HALF_LIVES[1])
     kind[1] = now
 
 
 @njit(cache=True)
-def _describe(thing, kind, step, steps, tenure, now, out):
+def describe(thing, kind, step, steps, tenure, now, out):
     """FEATURES of this thing at this moment, in their order."""
     day = float(SECONDS_PER_DAY)
-    age, kind_age = max(now - thing[_LAST], 0.0), max(now - kind[1], 0.0)
-    since = step - thing[_LAST_STEP]
+    age, kind_age = max(now - thing[LAST_S], 0.0), max(now - kind[1], 0.0)
+    since = step - thing[LAST_STEP]
     kind_now = kind[0] * 0.5 ** (kind_age / HALF_LIVES[1])
-    out[0] = np.log(thing[_STEPS])
+    out[0] = np.log(thing[STEPS])
     for d in range(3):
-        out[1 + d] = np.log(SMALL + thing[_DECAYED + d] * 0.5 ** (age / HALF_LIVES[d]))
-    out[4] = np.log(SMALL + thing[_DECAYED + 3] * 0.5 ** (since / HALF_LIFE_STEPS))
+        out[1 + d] = np.log(SMALL + thing[DECAYED + d] * 0.5 ** (age / HALF_LIVES[d]))
+    out[4] = np.log(SMALL + thing[DECAYED + 3] * 0.5 ** (since / HALF_LIFE_STEPS))
     out[5] = np.log1p(age / day)
     out[6] = np.log(since)
-    out[7] = thing[_STEPS] / steps
+    out[7] = thing[STEPS] / steps
     out[8], out[9] = 0.0, 0.0
-    if thing[_STEPS] > 1.5:
-        interval = max((thing[_LAST] - thing[_FIRST]) / (thing[_STEPS] - 1.0), SHORTEST_INTERVAL)
+    if thing[STEPS] > 1.5:
+        interval = max((thing[LAST_S] - thing[FIRST_S]) / (thing[STEPS] - 1.0), SHORTEST_INTERVAL)
         out[8] = min(max(np.log((age + SHORTEST_INTERVAL) / interval), -LIMIT), LIMIT)
         out[9] = 1.0
     out[10] = 1.0 if since < 1.5 else 0.0
-    out[11] = np.log(thing[_VARIETY])
+    out[11] = np.log(thing[VARIETY])
     out[12] = np.log(SMALL + kind_now)
     out[13] = np.log1p(kind_age / day)
-    out[14] = thing[_DECAYED + 1] * 0.5 ** (age / HALF_LIVES[1]) / (kind_now + SMALL)
+    out[14] = thing[DECAYED + 1] * 0.5 ** (age / HALF_LIVES[1]) / (kind_now + SMALL)
     out[15] = np.log(steps)
     out[16] = np.log1p(tenure / day)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from zhitou.interest.kernels import fast
-from zhitou.learning.transitions import _offer
+from zhitou.learning.transitions import offer
 
 BUCKET_BITS, BUCKETS = np.int32(19), 4_096  # exponent and first four bits of a float32 above zero
 
@@ -83,7 +83,7 @@ def _keep_best(touched, value, size, limit, spare):
             touched[front], value[front] = c, v
             front += 1
         elif bucket == edge and wanted > 0:
-            found = _offer(edge_item, edge_value, found, wanted, c, float(v))
+            found = offer(edge_item, edge_value, found, wanted, c, float(v))
     for i in range(found):
         touched[front], value[front] = edge_item[i], edge_value[i]
         front += 1

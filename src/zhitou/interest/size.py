@@ -174,16 +174,16 @@ def _by_part(module: Decoder) -> dict[str, int]:
 
 
 def _count(number: float) -> str:
-    for unit in ("", "k", "M", "G"):
-        if number < 1_000:
-            return f"{number:.3g} {unit}"
-        number /= 1_000
-    return f"{number:.3g} T"
+    return _scaled(number, 1_000, ("", "k", "M", "G", "T"), 3)
 
 
 def _bytes(number: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if number < 1_024:
-            return f"{number:.4g} {unit}"
-        number /= 1_024
-    return f"{number:.4g} TiB"
+    return _scaled(number, 1_024, ("B", "KiB", "MiB", "GiB", "TiB"), 4)
+
+
+def _scaled(number: float, step: int, units: tuple[str, ...], digits: int) -> str:
+    for unit in units[:-1]:
+        if number < step:
+            return f"{number:.{digits}g} {unit}"
+        number /= step
+    return f"{number:.{digits}g} {units[-1]}"

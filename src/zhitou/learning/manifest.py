@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from safetensors.numpy import load as arrays_from_bytes
 from safetensors.numpy import save as arrays_to_bytes
 
 from zhitou.core.errors import ModelError
+from zhitou.core.files import replace_whole
 
 MANIFEST = "manifest.json"
 FORMAT = "zhitou-model/1"
@@ -39,11 +39,11 @@ def write_folder(folder: Path, files: Mapping[str, bytes], manifest: Mapping[str
         digest = hashlib.sha256(data).hexdigest()
         file = f"{name}-{digest[:16]}.safetensors"
         if not (folder / file).exists() or hashlib.sha256((folder / file).read_bytes()).hexdigest() != digest:
-            _replace(folder / file, data)
+            replace_whole(folder / file, data)
         entries[name] = {"file": file, "sha256": digest, "bytes": len(data)}
     whole = {**manifest, "format": FORMAT, "files": entries}
     whole["sha256"] = hashlib.sha256(_canonical(whole)).hexdigest()
-    _replace(folder / MANIFEST, _canonical(whole))
+    replace_whole(folder / MANIFEST, _canonical(whole))
     kept = {entry["file"] for entry in entries.values()}
     drafts = (*folder.glob(".*.safetensors.*"), *folder.glob(f".{MANIFEST}.*"))  # of a writer that was killed
     for stale in (*folder.glob("*.safetensors"), *drafts):
@@ -112,18 +112,3 @@ def load_arrays(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 def _canonical(value: Mapping[str, Any]) -> bytes:
     return (json.dumps(value, sort_keys=True, ensure_ascii=False, indent=1) + "\n").encode()
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """The whole of `data` at `path` or nothing of it, also if the power goes."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    with draft.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(draft, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -30,13 +30,13 @@ class Silent:
     """Says nothing: for tests, pipes and servers."""
 
     def start(self, label: str, total: int | None) -> None:
-        pass
+        """Says nothing."""
 
     def advance(self, note: str = "") -> None:
-        pass
+        """Says nothing."""
 
     def stop(self) -> None:
-        pass
+        """Says nothing."""
 
 
 class Terminal:

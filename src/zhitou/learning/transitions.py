@@ -216,7 +216,7 @@ def _count(item, step, ends, order, starts, ahead, behind, most):
             is_new[c] = True
             mass[q] += total[c]
             if total[c] > 0:
-                size = _offer(best, value, size, most, c, total[c])
+                size = offer(best, value, size, most, c, total[c])
         begin = offsets[q]
         offsets[q + 1] = begin + size
         if begin + size > len(out_item):
@@ -239,7 +239,7 @@ def _worse(value, item, i, j):
 
 
 @_jit
-def _offer(item, value, size, most, new_item, new_value):
+def offer(item, value, size, most, new_item, new_value):
     """Put a candidate into a heap of the `most` best, its worst on top; returns the new size."""
     if size < most:
         at = size
@@ -336,7 +336,7 @@ def _ask(histories, moments, table, pair_weights, weights, flags, out):
                 weight = (max(seen[c] - own_seen[local[c]], 0.0) + smooth) ** -rarity
             if total[c] > 0:
                 # rounded first: equal in float32 is equal, and then the lower number wins
-                kept = _offer(out[0][n], value, kept, len(value), c, np.float64(np.float32(total[c] * weight)))
+                kept = offer(out[0][n], value, kept, len(value), c, np.float64(np.float32(total[c] * weight)))
         if ordered:
             _ranked(out[0][n], value, kept, out[1][n])
         else:

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from zhitou.core import columns as c
 from zhitou.core.errors import SchemaError
-from zhitou.core.units import MICROS
+from zhitou.core.units import MICROS, NO_CURRENCY
 from zhitou.events.clean import OF_MONEY, SERVICE_LINE
 from zhitou.events.engine import (
     THREADS,
@@ -77,7 +77,7 @@ def read_files(
     return RawBehaviour(
         name=said.name,
         about=said.about,
-        currency=said.currency or "XXX",
+        currency=said.currency or NO_CURRENCY,
         engine=engine,
         events=events,
         items=own,

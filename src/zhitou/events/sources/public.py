@@ -17,7 +17,7 @@ from typing import Any
 
 from zhitou.core import columns as c
 from zhitou.core.errors import NotFoundError, SourceError
-from zhitou.core.units import MICROS, MICROSECONDS, SECONDS_PER_DAY
+from zhitou.core.units import MICROS, MICROSECONDS, NO_CURRENCY, SECONDS_PER_DAY
 from zhitou.events.engine import THREADS, open_engine, stored
 from zhitou.events.sources.files import read_files
 from zhitou.events.sources.mapping import ColumnMapping, load_mapping
@@ -73,7 +73,7 @@ def _behaviour(
         engine=engine,
         events=stored(engine, "rows", in_memory(rows, RAW_TYPES)),
         items=stored(engine, "feed", in_memory(feed, ITEM_TYPES)),
-        **{"facts": facts, "has_prices": currency != "XXX", **more},
+        **{"facts": facts, "has_prices": currency != NO_CURRENCY, **more},
     )
 
 
@@ -119,7 +119,7 @@ def _amazon(name: str, file: str, shoppers: int, items: int, actions: int) -> Lo
         raw = _behaviour(
             name,
             f"Amazon reviews 2014, {file}: real reviews in their order; times are positions (research use).",
-            "XXX",
+            NO_CURRENCY,
             threads,
             rows,
             (known.get(item, {c.ITEM: item}) for item in {row[c.ITEM] for row in rows}),
@@ -141,7 +141,7 @@ def _diginetica(folder: Path, threads: int) -> RawBehaviour:
     about = "Diginetica, CIKM Cup 2016: real anonymous visits of a shop; times say the order only (research use)."
     items = ({c.ITEM: item} for item in {row[c.ITEM] for row in rows})
     return _counted(
-        _behaviour("diginetica", about, "XXX", threads, rows, items),
+        _behaviour("diginetica", about, NO_CURRENCY, threads, rows, items),
         {"lines": 906_140, "shoppers": 186_670, "items": 43_097},
     )
 
@@ -318,7 +318,7 @@ def _open_bandit(policy: str) -> Loader:
             f"Open Bandit, campaign men, policy {policy}: real impressions with their propensities (ZOZO Research)."
         )
         items = ({c.ITEM: item} for item in {row[c.ITEM] for row in rows})
-        raw = _behaviour(f"open_bandit_{policy}", about, "XXX", threads, rows, items)
+        raw = _behaviour(f"open_bandit_{policy}", about, NO_CURRENCY, threads, rows, items)
         return _counted(raw, {"shoppers": 10_000, "items": 34})
 
     return read

@@ -61,7 +61,7 @@ class RawBehaviour:
 
     events: RAW_TYPES; source_row is unique. items: ITEM_TYPES, one row per item. promotions: PROMOTION_TYPES or
     None. about: one sentence: what it is, real or simulated, licence. facts: counts of the source as it came.
-    currency: ISO 4217, "XXX" where no price is known (then has_prices is False, and a purchase needs none).
+    currency: ISO 4217, NO_CURRENCY where no price is known (then has_prices is False, and a purchase needs none).
     earliest_us: older times are refused. words: WORD_TYPES, for the quarantine; without them it holds our fields.
     """
 

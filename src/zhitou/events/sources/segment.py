@@ -17,7 +17,7 @@ from typing import Any
 
 from zhitou.core import columns as c
 from zhitou.core.errors import SourceError
-from zhitou.core.units import MICROS
+from zhitou.core.units import MICROS, NO_CURRENCY
 from zhitou.events.engine import THREADS, open_engine, stored
 from zhitou.events.sources.raw import (
     ITEM_TYPES,
@@ -209,7 +209,7 @@ def read_segment(data: Path, threads: int = THREADS) -> RawBehaviour:
     return RawBehaviour(
         name="segment",
         about="Messages in Segment's form, from the user's own shop.",
-        currency=min(currencies, key=lambda code: (-currencies[code], code)) if currencies else "XXX",
+        currency=min(currencies, key=lambda code: (-currencies[code], code)) if currencies else NO_CURRENCY,
         engine=engine,
         events=stored(engine, "messages", in_memory(rows, RAW_TYPES)),
         items=stored(engine, "feed", in_memory([items[key] for key in sorted(items)], ITEM_TYPES)),
