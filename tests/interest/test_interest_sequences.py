@@ -148,7 +148,7 @@ def test_training_twice_gives_the_same_bytes(tmp_path) -> None:
 
 
 def test_the_published_settings_are_valid_and_nonsense_is_refused() -> None:
-    assert visits().memory > 0
+    assert visits().choose_shares
     assert newcomers().id_dropout > sequences().id_dropout
     with pytest.raises(ConfigError, match="words"):
         replace(sequences(), words=-1)

@@ -155,7 +155,7 @@ OTHERS = {
     "a memory of items only": {"groups": False},
     "tied": {"tied": True, "taste_share": 0.5},
     "words": {"words": 50},
-    "nearby": {"nearby": TransitionConfig(reach=3, window=4, own=0.5), "candidates": 12},
+    "nearby": {"nearby": TransitionConfig(reach=3, window=4, own=0.5, once=True), "candidates": 12},
     "nearby learnt fast": {"nearby": TransitionConfig(), "candidates": 12, "nearby_speed": 20.0},
     "all that sequences() has": {
         "memory": 0, "tied": True, "words": 50, "nearby": TransitionConfig(), "candidates": 100,

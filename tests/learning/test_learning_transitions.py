@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from zhitou.core.errors import ConfigError
 from zhitou.events.histories import Histories
+from zhitou.learning.item_similarity import ItemKnn
 from zhitou.learning.transitions import TransitionConfig, Transitions, log_scores
 
 PLAIN = TransitionConfig(window=2, decay=1.0, backward=0.5, reach=2, fade=1.0, rarity=0.0, row=0.0, smooth=1.0)
@@ -67,7 +70,26 @@ def test_rare_items_and_quiet_rows_weigh_more_by_their_powers() -> None:
 def test_an_item_follows_itself_as_often_as_own_says() -> None:
     config = TransitionConfig(window=1, backward=0.0, reach=1, rarity=0.0, row=0.0, own=0.5)
     scores = Transitions.learn(histories([0, 1], [0, 2]), 3, config).scores(histories([0])).toarray()[0]
-    assert scores.tolist() == [0.5 * 2, 1, 1]
+    assert scores.tolist() == [0.5 * (2 + config.smooth), 1, 1]
+
+
+def test_somebody_who_goes_to_and_fro_counts_once() -> None:
+    counts = dense(Transitions.learn(histories([0, 1, 0, 1], [2, 0, 1]), 3, replace(PLAIN, once=True)))
+    assert counts[0].tolist() == [0, 2, 1 / 2]  # 2 came before 0
+    assert counts[1].tolist() == [1 + 1 / 2, 0, 1 / 2 * 1 / 2]  # 0 once after 1 and once only before it
+    table = Transitions.learn(histories([0, 1, 0, 1], [2, 0, 1]), 3, replace(PLAIN, once=True))
+    assert table.mass.tolist() == table.seen.tolist() == [2, 2, 1]
+
+
+def test_counted_once_without_distance_and_direction_it_is_item_knn() -> None:
+    rows = histories([0, 1, 0, 3], [2, 0, 1], [3, 1], [2, 3, 0])
+    config = TransitionConfig(
+        window=9, decay=0, backward=1, reach=9, fade=1, rarity=0.5, row=0.5, smooth=10, once=True
+    )
+    asked = histories([2, 1])
+    found = Transitions.learn(rows, 4, config).scores(asked).toarray()
+    knn = ItemKnn(rows, 4, shrink=10.0, fade=1.0)
+    np.testing.assert_allclose(found, knn.scores(asked) - knn.crowd, rtol=1e-4, atol=1e-7)
 
 
 def test_a_subject_does_not_speak_for_its_own_target() -> None:
@@ -93,6 +115,7 @@ CONFIGS = st.builds(
     rarity=st.sampled_from([0.0, 0.5]),
     row=st.sampled_from([0.0, 0.5]),
     own=st.sampled_from([0.0, 0.3]),
+    once=st.booleans(),
 )
 
 

@@ -26,6 +26,8 @@ class InterestConfig:
     training step, so that content alone must do.
     nearby: what came soon after what in others' histories, as a term of the score; None for none.
     nearby_speed: how many times faster than weights its two numbers are learnt; more where training has few steps.
+    nearby_later: whether that term is left out of training and joins the predictions only. Then taste learns to
+    stand alone and errs in other places than the counts do; trained together, it learns what they leave.
     candidates: the most items that this term speaks of. words: the most words of titles that describe items.
     tied: whether the state itself, and no linear map of it, is held against item vectors. The last item then
     speaks for its like from the first step on, which short histories need.
@@ -34,9 +36,10 @@ class InterestConfig:
     faster so. positions_batch: steps predicted per optimiser step. positions_subject: at the most so many per
     subject and epoch (the later ones more often), so that a heavy shopper does not speak for all.
     size_power, subject_power: a step counts as its number of items to the one, over its subject's steps in the
-    batch to the other power. taste_share: what query . item counts for in a prediction; below one because what is
-    learnt of taste is noisy at the head of a ranking. valid_share: the last part of the time line, held back to
-    choose the number of epochs on (0: all are run). refit: whether to train again on everything then.
+    batch to the other power. taste_share, popular_share: what query . item and an item's own bias count for in a
+    prediction; below one because what is learnt of them is noisy at the head of a ranking. choose_shares: whether
+    these two are chosen, on the part held back (interest.shares). valid_share: the last part of the time line, held
+    back to choose on, also the number of epochs (0: all are run). refit: whether to train again on everything then.
     """
 
     width: int = 64
@@ -50,6 +53,7 @@ class InterestConfig:
     id_dropout: float = 0.1
     nearby: TransitionConfig | None = None
     nearby_speed: float = 1.0
+    nearby_later: bool = False
     candidates: int = 100
     words: int = 0
     tied: bool = False
@@ -60,6 +64,8 @@ class InterestConfig:
     size_power: float = 0.5
     subject_power: float = 1.0
     taste_share: float = 0.8
+    popular_share: float = 1.0
+    choose_shares: bool = False
     valid_share: float = 0.1
     refit: bool = True
     fit: FitConfig = field(default_factory=lambda: _fit(12, patience=2))
@@ -78,6 +84,8 @@ class InterestConfig:
             raise ConfigError("memory and words are 0 or more, candidates at least 1, nearby_speed above 0")
         if not 0 <= self.valid_share < 1:
             raise ConfigError(f"valid_share is a share of the time line below 1, got {self.valid_share}")
+        if self.choose_shares and not self.valid_share:
+            raise ConfigError("shares are chosen on what is held back; give valid_share, e.g. 0.1, or the shares")
 
 
 def tiny() -> InterestConfig:
@@ -150,10 +158,21 @@ def visits(epochs: int = 16) -> InterestConfig:
         width=64,
         heads=2,
         context=30,
-        memory=16,
-        groups=False,
-        nearby=TransitionConfig(decay=1.0, backward=0.6, reach=5, fade=1.5, row=0.8),
-        nearby_speed=20.0,
+        nearby=TransitionConfig(
+            window=50,
+            decay=0.5,
+            backward=0.8,
+            reach=20,
+            fade=1.5,
+            rarity=0.3,
+            row=0.8,
+            smooth=30.0,
+            own=0.4,
+            once=True,
+        ),
+        nearby_later=True,
+        choose_shares=True,
+        valid_share=0.1,
         dropout=0.6,
         positions_batch=2048,
         fit=FitConfig(epochs=epochs, lr=3e-3, warmup=100, weight_decay=1.0, average=0.99, patience=None),

@@ -250,5 +250,5 @@ class Decoder(nn.Module):
 
     def queries(self, states: Tensor, wait: Tensor) -> Tensor:
         """[P, D]: what is held against item vectors, from states [P, D] and the bucket of the time since [P]."""
-        query = self.query(states + self.wait(wait))
-        return query if self.training else query * self.config.taste_share
+        query: Tensor = self.query(states + self.wait(wait))
+        return query

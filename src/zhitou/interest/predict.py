@@ -221,8 +221,8 @@ class Interest:
         memories = memory_arrays(histories, steps, self.vocabulary, len(self.module.memories), asked, asked_s)
         pick = torch.from_numpy(chosen)
         with torch.no_grad():
-            query = self.module.queries(states, wait)
-            scores = torch.addmm(self._bias[pick], query, self._table[pick].T)
+            query = self.module.queries(states, wait) * self.config.taste_share
+            scores = torch.addmm(self._bias[pick] * self.config.popular_share, query, self._table[pick].T)
             if self.near is not None:
                 self._add_nearby(scores, histories, states, chosen)
             if memories:

@@ -23,6 +23,7 @@ from zhitou.interest.model import Decoder
 from zhitou.interest.predict import Interest
 from zhitou.interest.quick_softmax import fast_here, quick_loss
 from zhitou.interest.sampled import FULL_ITEMS, Negatives, sampled_loss
+from zhitou.interest.shares import chosen_shares, with_shares
 from zhitou.interest.size import DRAWS
 from zhitou.interest.softmax import Sparse, next_step_loss
 from zhitou.interest.tokens import FINEST, Vocabulary, typical_gap_s
@@ -34,6 +35,8 @@ VALID_POSITIONS = 3_000
 VALID_SUBJECTS = 600
 VALID_SUBJECTS_LEAST = 100  # with fewer, a ranking metric is too coarse to stop on
 VALID_BACK_LEAST = 0.5
+SAID = 5_000  # subjects from whom the usual size of what is said of nearby items is taken
+LATER_STRENGTH = 1.3  # of the term for nearby items where it is not learnt: what fits visits best if it stands alone
 
 
 def fit_interest(
@@ -46,8 +49,9 @@ def fit_interest(
 ) -> Interest:
     """A model of these histories. `folder` keeps checkpoints of the training, so that it can be taken up again.
 
-    The last `valid_share` of the time line is held back to choose the number of epochs; with `refit` the model is
-    then trained anew on everything for that many. Refused (ModelError): histories without any event.
+    The last `valid_share` of the time line is held back to choose the number of epochs, and shares if they are to be
+    chosen; with `refit` the model is then trained anew on everything with these. Refused (ModelError): histories
+    without any event.
     """
     if not len(histories.time_s):
         raise ModelError("expected behaviour to learn from, got no event; check the mapping and the consent")
@@ -56,8 +60,12 @@ def fit_interest(
     past = histories.before(cut_s)
     if config.valid_share and len(past.time_s):
         interest, report = _train(past, histories, cut_s, items, config, chance, _inside(folder, "choose"), progress)
+        if config.choose_shares:
+            taste, popular = chosen_shares(interest, histories, cut_s, chance.stream("interest-shares"))
+            interest = with_shares(interest, taste, popular)
+            config = replace(config, taste_share=taste, popular_share=popular)
         if not config.refit:
-            return interest
+            return _with_all_counts(interest, histories)
         epochs = replace(config.fit, epochs=report.best_epoch + 1)
         config = replace(config, fit=epochs)
     return _train(histories, None, 0, items, config, chance, _inside(folder, "all"), progress)[0]
@@ -114,8 +122,8 @@ def _train(
     near = None if config.nearby is None else Transitions.learn(past, len(items), config.nearby)
     examples = _examples(past, vocabulary, config, None, near)
     _standardise(module, examples, chance)
-    if module.nearby is not None and examples.near is not None and examples.near.nnz:
-        module.nearby.log_floor.data.fill_(float(np.log(np.median(examples.near.data))) / config.nearby_speed)
+    if near is not None:
+        _start_nearby(module, past, near, examples)
     validate = None if whole is None else _validation(whole, vocabulary, config, items, cut_s, chance, near)
     report = _fit(module, examples, validate, config, chance, folder, progress)
     curve = [[result.epoch, result.train, result.valid] for result in report.curve]
@@ -133,6 +141,7 @@ def _examples(
 ) -> Examples:
     """Examples of these histories, with negatives drawn where the catalogue is too large to rank."""
     negatives = _negatives(vocabulary)
+    near = None if config.nearby_later else near
     return Examples(histories, vocabulary, config, since_s=since_s, negatives=negatives, near=near, apart=apart)
 
 
@@ -261,6 +270,27 @@ def _standardise(module: Decoder, examples: Examples, chance: Chance) -> None:
         if len(features) > 1:
             memory.mean.copy_(features.mean(0))
             memory.scale.copy_(1.0 / features.std(0).clamp_min(0.05))
+
+
+def _start_nearby(module: Decoder, past: Histories, near: Transitions, examples: Examples) -> None:
+    """Set the floor of what is said of nearby items to the median of what is said, and, where it is not learnt,
+    its strength."""
+    nearby, config = module.nearby, module.config
+    assert nearby is not None, "there are counts only for a model with a term for them"
+    said = near.scores(past.select(np.arange(min(len(past), SAID)))) if examples.near is None else examples.near
+    if said.nnz:
+        nearby.log_floor.data.fill_(float(np.log(np.median(said.data))) / config.nearby_speed)
+    if config.nearby_later:
+        nearby.strength.data.fill_(float(np.log(np.expm1(LATER_STRENGTH))) / config.nearby_speed)
+
+
+def _with_all_counts(interest: Interest, histories: Histories) -> Interest:
+    """The same model; if its counts were no part of the training, with those of all these histories."""
+    config, near = interest.config, interest.near
+    if near is None or not config.nearby_later:
+        return interest
+    near = Transitions.learn(histories, len(near), near.config)
+    return Interest(interest.module, interest.vocabulary, config, interest.items, interest.learnt, near)
 
 
 def _learnt(histories: Histories) -> dict[str, Any]:

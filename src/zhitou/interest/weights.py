@@ -28,7 +28,9 @@ TABLES = ("table", "type_vectors", "line_vectors")
 MEMORIES = ("of_items", "of_types", "of_lines")
 NEARBY = ("nearby", "transitions")
 NEAR_ARRAYS = ("offsets", "item", "count", "mass", "seen")  # of learning.transitions.Transitions
-NEAR_SETTINGS = {"window", "decay", "backward", "reach", "fade", "rarity", "row", "smooth", "own", "neighbours"}
+NEAR_SETTINGS = {  # those that serving knows how to follow
+    *("window", "decay", "backward", "reach", "fade", "rarity", "row", "smooth", "own", "once", "neighbours")
+}
 STEP = np.float32(127.0)
 _SERVED = re.compile(  # the names of weights that serving knows what to do with
     r"table|bias|start|gap_s|(action|gap|day|wait|norm)\.weight|query\.(weight|bias)|(of_items|of_types|of_lines)\..+"
@@ -146,6 +148,7 @@ def _makes_table(name: str, made: bool) -> bool:
 def _flat(state: Arrays, vocabulary: Vocabulary, manifest: dict[str, Any]) -> Arrays:
     """The arrays of a trained model's state as serving reads them and an export keeps them."""
     table, bias = table_and_bias(state, vocabulary)
+    bias = bias * np.float32(manifest["config"]["popular_share"])
     arrays = {"table": table, "bias": bias, "start": state["start"]}
     arrays |= {name: state[f"{name}.weight"] for name in ("action", "gap", "day", "wait")}
     share = np.float32(manifest["config"]["taste_share"])
@@ -235,7 +238,7 @@ def _nearby(arrays: Arrays, config: dict[str, Any]) -> Nearby:
         counts=_floats(near["count"]),
         speaks=mass ** -float(how["row"]),
         rare=seen ** -float(how["rarity"]),
-        again=near["mass"].astype(np.float64) * how.get("own", 0.0),
+        again=mass * how.get("own", 0.0),
         fades=np.arange(1, how["reach"] + 1) ** -float(how["fade"]),
         of_state=_floats(np.append(arrays["nearby.of_state.weight"], arrays["nearby.strength"] * speed)),
         lift=_floats(np.exp(-arrays["nearby.log_floor"] * speed).reshape(1)),

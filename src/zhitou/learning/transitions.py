@@ -10,6 +10,10 @@ the last speaks with (r + 1) ** -fade, and
 over these events, where q is an event's item, mass(q) the sum of count[q, .] and seen(c) the number of c's events.
 Zero means that nothing is known.
 
+With `once`, a pair of different items counts once for each subject, as at its best pair of events, and mass(q) and
+seen(q) are the number of subjects who had q: then somebody who goes to and fro between two things speaks no louder
+than others. With row = rarity = 0.5, decay = 0 and backward = 1 that is the cosine of item-kNN.
+
 S = subjects, E = events, M = items, N = moments asked about, L = the most candidates kept for each.
 """
 
@@ -34,9 +38,9 @@ _jit = numba.njit(cache=True, nogil=True)
 class TransitionConfig:
     """window, reach: steps. decay, fade, rarity, row: powers. backward: share, 0 and up. smooth: events.
 
-    own: an item is taken to follow itself so many times as often as all else together, where people come back to
-    things; 0 where they do not. neighbours: the most items kept for each (the largest counts), which bounds memory on
-    large baskets.
+    own: an item is taken to follow itself own * (mass + smooth) times, where people come back to things; 0 where they
+    do not. once: whether a pair counts once for each subject. neighbours: the most items kept for each (the largest
+    counts), which bounds memory on large baskets.
     """
 
     window: int = 20
@@ -48,6 +52,7 @@ class TransitionConfig:
     row: float = 0.3
     smooth: float = 10.0
     own: float = 0.0
+    once: bool = False
     neighbours: int = 2_000
 
     def __post_init__(self) -> None:
@@ -66,7 +71,8 @@ class Transitions:
     """Counts learnt from histories; scores, rankings and training features read them. Made by `learn`.
 
     offsets: int64 [M + 1] and item: int32 [nnz], rising in a row: the neighbours c of each q. count: float32 [nnz].
-    mass: float64 [M], of each row before it was cut to its largest. seen: float64 [M], events of each item.
+    mass: float64 [M], of each row before it was cut to its largest. seen: float64 [M], events of each item. With
+    `once`, both are its subjects.
     """
 
     config: TransitionConfig
@@ -80,13 +86,14 @@ class Transitions:
     def learn(cls, histories: Histories, items: int, config: TransitionConfig | None = None) -> Transitions:
         """The counts of these histories over a catalogue of so many items."""
         config = config or TransitionConfig()
-        ahead, behind = _pair_weights(config)
         order = np.argsort(histories.item, kind="stable")
         seen = np.bincount(histories.item, minlength=items)
         starts = np.concatenate([[0], np.cumsum(seen)])
-        offsets, item, count, mass = _count(
-            histories.item, histories.step, _ends(histories), order, starts, ahead, behind, config.neighbours
-        )
+        events = histories.item, histories.step, _ends(histories)
+        found = _count(events, order, starts, _pair_weights(config), config.once, config.neighbours)
+        offsets, item, count, mass, subjects = found
+        if config.once:
+            mass = seen = subjects
         rising = sparse.csr_array((count, item, offsets), shape=(items, items))
         rising.sort_indices()
         return cls(config, offsets, rising.indices, rising.data, mass, seen.astype(np.float64))
@@ -155,7 +162,7 @@ class Transitions:
             (histories.item, histories.step, histories.offsets),
             (np.asarray(row, dtype=np.int64), np.asarray(place, dtype=np.int64)),
             (self.offsets, self.item, self.count, self.mass, self.seen),
-            _pair_weights(config),
+            (*_pair_weights(config), config.once),
             (fades, config.row, config.rarity, config.smooth, config.own),
             flags,
             (item, score),
@@ -187,43 +194,60 @@ def _ends(histories: Histories) -> np.ndarray:
 
 
 @_jit
-def _count(item, step, ends, order, starts, ahead, behind, most):
-    """(offsets, item, count, mass) of the whole table, one row after the other through a dense accumulator."""
-    m, window = len(starts) - 1, len(ahead) - 1
-    total, touched, is_new = np.zeros(m), np.empty(m, np.int32), np.ones(m, np.bool_)
-    offsets, mass = np.zeros(m + 1, np.int64), np.zeros(m)
+def _count(events, order, starts, pair_weights, once, most):
+    """(offsets, item, count, mass, subjects) of the table, one row after the other through a dense accumulator."""
+    m = len(starts) - 1
+    sums = np.zeros(m), np.empty(m, np.int32), np.ones(m, np.bool_)
+    of_subject = np.full(m, -1, np.int64), np.zeros(m)  # the event that began a subject's part, its best pair yet
+    offsets, mass, subjects = np.zeros(m + 1, np.int64), np.zeros(m), np.zeros(m)
     out_item, out_count = np.empty(1024, np.int32), np.empty(1024, np.float32)
     best, value = np.empty(most, np.int32), np.empty(most, np.float64)
     for q in range(m):
-        n = 0
-        for at in range(starts[q], starts[q + 1]):
-            event = order[at]
-            for side in (-1, 1):
-                other = event + side
-                while ends[event, 0] <= other < ends[event, 1]:
-                    distance = abs(step[other] - step[event])
-                    if distance > window:
-                        break
-                    c = item[other]
-                    if is_new[c]:
-                        is_new[c], touched[n], total[c] = False, c, 0.0
-                        n += 1
-                    total[c] += ahead[distance] if side > 0 else behind[distance]
-                    other += side
+        n = _pairs_of(events, order[starts[q] : starts[q + 1]], pair_weights, once, sums, of_subject, subjects)
         size = 0
         for i in range(n):
-            c = touched[i]
-            is_new[c] = True
-            mass[q] += total[c]
-            if total[c] > 0:
-                size = offer(best, value, size, most, c, total[c])
+            c = sums[1][i]
+            sums[2][c] = True
+            mass[q] += sums[0][c]
+            if sums[0][c] > 0:
+                size = offer(best, value, size, most, c, sums[0][c])
         begin = offsets[q]
         offsets[q + 1] = begin + size
         if begin + size > len(out_item):
             out_item, out_count = _grown(out_item, begin + size), _grown(out_count, begin + size)
         for i in range(size):
             out_item[begin + i], out_count[begin + i] = best[i], value[i]
-    return offsets, out_item[: offsets[m]].copy(), out_count[: offsets[m]].copy(), mass
+    return offsets, out_item[: offsets[m]].copy(), out_count[: offsets[m]].copy(), mass, subjects
+
+
+@_jit
+def _pairs_of(events, mine, pair_weights, once, sums, of_subject, subjects):
+    """Sum up the pairs of one item, whose events are `mine`, with all others; returns how many others there are."""
+    item, step, ends = events
+    ahead, behind = pair_weights
+    since, yet = of_subject
+    n, begun = 0, -1
+    for event in mine:
+        q = item[event]
+        if begun < 0 or ends[event, 0] != ends[begun, 0]:
+            begun = event
+            subjects[q] += 1
+        for side in (-1, 1):
+            other = event + side
+            while ends[event, 0] <= other < ends[event, 1]:
+                distance = abs(step[other] - step[event])
+                if distance >= len(ahead):
+                    break
+                c = item[other]
+                more = ahead[distance] if side > 0 else behind[distance]
+                if once:
+                    last = yet[c] if since[c] == begun else 0.0
+                    since[c], yet[c] = begun, max(last, more)
+                    more = yet[c] - last
+                if not (once and c == q):
+                    n = _add(sums[0], sums[1], sums[2], n, c, more)
+                other += side
+    return n
 
 
 @_jit
@@ -278,7 +302,7 @@ def _own_counts(item, step, begin, end, pair_weights, local):
 
     `local` (int32 [M], -1) then holds the number of each of these items.
     """
-    ahead, behind = pair_weights
+    ahead, behind, once = pair_weights
     window, k = len(ahead) - 1, 0
     things = np.empty(end - begin, np.int32)
     for event in range(begin, end):
@@ -292,9 +316,16 @@ def _own_counts(item, step, begin, end, pair_weights, local):
         other = event + 1
         while other < end and step[other] - step[event] <= window:
             distance, c = step[other] - step[event], local[item[other]]
-            counts[q, c] += ahead[distance]
-            counts[c, q] += behind[distance]
+            if not once:
+                counts[q, c] += ahead[distance]
+                counts[c, q] += behind[distance]
+            elif q != c:
+                counts[q, c] = max(counts[q, c], ahead[distance])
+                counts[c, q] = max(counts[c, q], behind[distance])
             other += 1
+    if once:
+        seen[:] = 1.0
+        return things[:k], counts, np.ones(k), seen
     return things[:k], counts, counts.sum(axis=1), seen
 
 
@@ -362,8 +393,8 @@ def _gather(past, table, powers, apart, sums):
         if mine >= 0:
             all_else = max(mass[q] - own_mass[mine], 0.0)
             weight = fades[back] * (all_else + smooth) ** -row_power
-        if again > 0 and all_else > NOISE * mass[q]:
-            size = _add(total, touched, is_new, size, q, weight * again * all_else)
+        if again > 0:
+            size = _add(total, touched, is_new, size, q, weight * again * (all_else + smooth))
         for at in range(offsets[q], offsets[q + 1]):
             c, found = neighbour[at], np.float64(count[at])
             if mine >= 0 and local[c] >= 0:
