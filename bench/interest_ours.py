@@ -9,13 +9,13 @@ from interest_data import Data
 from zhitou.core.chance import Chance
 from zhitou.evaluation.next_item import Rank
 from zhitou.interest.committee import Committee
-from zhitou.interest.config import laptop, sequences, visits
+from zhitou.interest.config import laptop, many_visits, sequences, visits
 from zhitou.interest.predict import Interest
 from zhitou.interest.train import fit_interest
 
 NAME, COMMITTEE = "interest", "committee"
 MEMBERS = 3
-CONFIGS = {"beauty": sequences, "sports": sequences, "diginetica": visits, "yoochoose": visits, "journey": laptop}
+CONFIGS = {"beauty": sequences, "sports": sequences, "diginetica": many_visits, "yoochoose": visits, "journey": laptop}
 _trained: dict[tuple[str, bool], dict[int, Interest]] = {}  # a committee of seeds 1 to 3 is not trained again
 
 
