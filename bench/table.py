@@ -30,6 +30,12 @@ BENCHES = (
     "interest_serving",
     "interest_speed",
     "interest_words",
+    "response_market",
+    "response_real",
+    "response_public",
+    "calibration",
+    "delay",
+    "feedback",
     "server",
 )
 LIBRARIES = ("zhitou", "numpy", "duckdb", "torch", "numba")

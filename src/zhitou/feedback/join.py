@@ -9,15 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
 from zhitou.core.errors import SchemaError
 from zhitou.core.units import MICROSECONDS, SECONDS_PER_DAY
 from zhitou.events.schema import KIND_CODE
-from zhitou.feedback.facts import Facts, digest
+from zhitou.feedback.facts import Facts, digest, names_of
+from zhitou.feedback.machines import RULES, MachineRules, judge_clicks
 
 DAY_US = SECONDS_PER_DAY * MICROSECONDS
 NEVER = -1
-LOST = ("unknown_decision", "unclear_slot", "outside_window", "without_click")  # why a fact joined no row
+MACHINE = "machine_"
+# why a fact joined no row; a click that a machine made is lost under the rule that told
+LOST = ("unknown_decision", "unclear_slot", "outside_window", "without_click", *(MACHINE + rule for rule in RULES))
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,8 @@ class Joined:
 
     impressed: a browser said that it was seen. value_micros sums all its conversions, before refunds.
     refunded_micros never exceeds it. mature: no later event can add a first click, or after a click a
-    conversion, to this row. organic: the bucket of conversions without a decision. lost: facts by reason.
+    conversion, to this row (where machine clicks are left out, an event that comes late may yet tell that a click was
+    none). organic: the bucket of conversions without a decision. lost: facts by reason, each of LOST.
     """
 
     watermark_us: int
@@ -83,27 +88,38 @@ class Joined:
         return digest(*arrays, np.asarray(rest, dtype=np.int64))
 
 
-def join(shown: Shown, facts: Facts, *, watermark_us: int, windows: Windows | None = None) -> Joined:
+def join(
+    shown: Shown,
+    facts: Facts,
+    *,
+    watermark_us: int,
+    windows: Windows | None = None,
+    machines: MachineRules | None = None,
+) -> Joined:
     """What is known at `watermark_us` (arrival time) of what became of the shown rows.
 
     A click counts within click_us of being shown, the earliest one; a conversion within conversion_us of that
-    click. A refund counts whenever it comes, found by its order, else by its decision.
+    click. A refund counts whenever it comes: on the sales of its order and item, else of its order, else on the row
+    that it names; the earliest sales first, each up to what was paid. machines: rules for clicks that no person
+    made; with them such clicks join nothing and are counted under `lost`. Refused (SchemaError): a slot shown twice.
     """
     windows = windows or Windows()
     facts = facts.known_at(watermark_us)
-    row, reason = _rows(shown, facts)
-    lost = dict.fromkeys(LOST, 0)
-    lost["unknown_decision"], lost["unclear_slot"] = int((reason == 1).sum()), int((reason == 2).sum())
-    of = {kind: (facts.kind == KIND_CODE[kind]) & (row >= 0) for kind in ("impression", "click", "conversion")}
+    row, lost = _rows(shown, facts)
+    click = (facts.kind == KIND_CODE["click"]) & (row >= 0)
+    if machines is not None:
+        verdicts = judge_clicks(facts, machines)
+        lost |= {MACHINE + rule: count for rule, count in verdicts.counts(click).items()}
+        click &= ~verdicts.machine
     impressed = np.zeros(len(shown), dtype=bool)
-    impressed[row[of["impression"]]] = True
-    click_time = _clicks(shown, facts, row, of["click"], windows, lost)
-    sales = _in_window(facts, row, of["conversion"], click_time, windows, lost)
+    impressed[row[(facts.kind == KIND_CODE["impression"]) & (row >= 0)]] = True
+    click_time = _clicks(shown, facts, row, click, windows, lost)
+    sales = _sales(facts, row, click_time, windows, lost)
     first = _earliest(len(shown), row[sales], facts.time_us[sales])
     value = np.zeros(len(shown), dtype=np.int64)
     np.add.at(value, row[sales], facts.value_micros[sales])
-    refunded, back = _refunds(facts, row, sales, value)
-    organic = (facts.kind == KIND_CODE["conversion"]) & (facts.decision_id == "")
+    back = _refunds(facts, row, sales, len(shown))
+    organic = (facts.kind == KIND_CODE["conversion"]) & (facts.decision_id.code < 0)
     clicked = click_time != NEVER
     closes = np.where(clicked, click_time + windows.conversion_us, shown.time_us + windows.click_us)
     return Joined(
@@ -114,7 +130,7 @@ def join(shown: Shown, facts: Facts, *, watermark_us: int, windows: Windows | No
         converted=first != NEVER,
         conversion_time_us=first,
         value_micros=value,
-        refunded=refunded,
+        refunded=back > 0,
         refunded_micros=back,
         mature=closes <= watermark_us,
         organic=Organic(int(organic.sum()), int(facts.value_micros[organic].sum())),
@@ -122,33 +138,62 @@ def join(shown: Shown, facts: Facts, *, watermark_us: int, windows: Windows | No
     )
 
 
-def _rows(shown: Shown, facts: Facts) -> tuple[np.ndarray, np.ndarray]:
-    """(row of each fact, -1 = none; why none: 1 unknown decision, 2 unclear slot, 0 otherwise).
+def _rows(shown: Shown, facts: Facts) -> tuple[np.ndarray, dict[str, int]]:
+    """(row of each fact, -1 = none; LOST with how many name no known decision, how many no clear slot of one).
 
     By decision and slot; without a slot, by the only row of the decision, or its only row with the fact's item.
     """
-    by_slot: dict[tuple[str, int], int] = {}
-    by_decision: dict[str, list[int]] = {}
-    for at, (decision, slot) in enumerate(zip(shown.decision_id, shown.slot.tolist(), strict=True)):
-        if (decision, slot) in by_slot:
-            raise SchemaError(f"slot {slot} of decision {decision!r} is shown twice; each slot shows one ad")
-        by_slot[decision, slot] = at
-        by_decision.setdefault(decision, []).append(at)
-    row, reason = np.full(len(facts), -1, dtype=np.int64), np.zeros(len(facts), dtype=np.int8)
-    listed = zip(facts.decision_id, facts.slot.tolist(), facts.item, strict=True)
-    for at, (decision, slot, item) in enumerate(listed):
-        if not decision:
-            continue
-        rows = by_decision.get(decision)
-        if rows is None:
-            reason[at] = 1
-        elif slot >= 0:
-            row[at] = by_slot.get((decision, slot), -1)
-            reason[at] = 0 if row[at] >= 0 else 2
-        else:
-            fits = rows if len(rows) == 1 else [r for r in rows if item and shown.item[r] == item]
-            row[at], reason[at] = (fits[0], 0) if len(fits) == 1 else (-1, 2)
-    return row, reason
+    decisions = names_of(pa.array(shown.decision_id, pa.string()))
+    decision = facts.decision_id.within(decisions)
+    by_slot = _Index.of(decisions.code, shown.slot)
+    if len(twice := by_slot.repeated()):
+        at = int(twice.min())
+        raise SchemaError(
+            f"slot {shown.slot[at]} of decision {shown.decision_id[at]!r} is shown twice; each slot shows one ad"
+        )
+    row = np.full(len(facts), -1, dtype=np.int64)
+    with_slot = np.flatnonzero((decision >= 0) & (facts.slot >= 0))
+    row[with_slot] = by_slot.only(decision[with_slot], facts.slot[with_slot])
+    without = np.flatnonzero((decision >= 0) & (facts.slot < 0))
+    if len(without):
+        row[without] = _Index.of(decisions.code, np.zeros_like(shown.slot)).only(decision[without], 0)
+        without = without[row[without] < 0]
+        items = names_of(pa.array(shown.item, pa.string()))
+        item = facts.item.take(without).within(items)
+        by_item = _Index.of(decisions.code, items.code)
+        row[without] = np.where(item >= 0, by_item.only(decision[without], item), -1)
+    lost = dict.fromkeys(LOST, 0)
+    lost["unknown_decision"] = int(((facts.decision_id.code >= 0) & (decision < 0)).sum())
+    lost["unclear_slot"] = int(((decision >= 0) & (row < 0)).sum())
+    return row, lost
+
+
+@dataclass(frozen=True)
+class _Index:
+    """Rows found by two whole numbers, both from -1 on. key: int64 [R] sorted; row: int64 [R]."""
+
+    key: np.ndarray
+    row: np.ndarray
+    width: int
+
+    @classmethod
+    def of(cls, major: np.ndarray, minor: np.ndarray) -> _Index:
+        width = int(minor.max(initial=0)) + 2
+        key = major.astype(np.int64) * width + minor
+        row = np.argsort(key, kind="stable")
+        return cls(key[row], row, width)
+
+    def repeated(self) -> np.ndarray:
+        """The rows whose numbers an earlier row has."""
+        return self.row[1:][self.key[1:] == self.key[:-1]]
+
+    def only(self, major: np.ndarray, minor: np.ndarray | int) -> np.ndarray:
+        """int64: the only row with these numbers, -1 where there is none, or more than one."""
+        key = major * self.width + minor
+        at = np.searchsorted(self.key, key)
+        padded = np.append(self.key, [np.iinfo(np.int64).max] * 2)
+        alone = (padded[at] == key) & (padded[at + 1] != key) & (np.asarray(minor) < self.width - 1)
+        return np.where(alone, np.append(self.row, -1)[at], -1)
 
 
 def _clicks(
@@ -161,37 +206,72 @@ def _clicks(
     return _earliest(len(shown), row[click][inside], facts.time_us[click][inside])
 
 
-def _in_window(
-    facts: Facts, row: np.ndarray, sale: np.ndarray, click_time: np.ndarray, windows: Windows, lost: dict[str, int]
+def _sales(
+    facts: Facts, row: np.ndarray, click_time: np.ndarray, windows: Windows, lost: dict[str, int]
 ) -> np.ndarray:
-    """int64: the facts that are conversions after a click of their row, inside the window, each order once."""
-    at = np.flatnonzero(sale)
+    """int64: the facts that are conversions after a click of their row, inside the window, each order once.
+
+    In order of time, at a tie of event id. One order may arrive under two event ids: the earliest counts.
+    """
+    at = np.flatnonzero((facts.kind == KIND_CODE["conversion"]) & (row >= 0))
     since = facts.time_us[at] - click_time[row[at]]
     clicked = click_time[row[at]] != NEVER
     inside = clicked & (since >= 0) & (since <= windows.conversion_us)
     lost["without_click"] += int((~clicked).sum())
     lost["outside_window"] += int((clicked & ~inside).sum())
     at = at[inside]
-    seen: set[tuple[int, str, str]] = set()
-    once = []
-    for fact in at[np.lexsort((at, facts.time_us[at]))].tolist():  # one order may arrive under two event ids
-        key = (int(row[fact]), facts.order_id[fact] or "event " + facts.event_id[fact], facts.item[fact])
-        if key not in seen:
-            seen.add(key)
-            once.append(fact)
-    return np.asarray(once, dtype=np.int64)
+    at = at[np.lexsort((facts.event_id.rank(at), facts.time_us[at]))]
+    order = facts.order_id.code[at].astype(np.int64)
+    order = np.where(order < 0, len(facts.order_id.text) + facts.event_id.code[at], order)
+    same = np.lexsort((facts.item.code[at], order, row[at]))  # stable: the earliest of each order comes first
+    again = np.zeros(len(at), dtype=bool)
+    again[same[1:]] = (
+        (row[at][same[1:]] == row[at][same[:-1]])
+        & (order[same[1:]] == order[same[:-1]])
+        & (facts.item.code[at][same[1:]] == facts.item.code[at][same[:-1]])
+    )
+    return at[~again]
 
 
-def _refunds(facts: Facts, row: np.ndarray, sales: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(bool [R], int64 [R] micros): what came back, at most what was paid; an amount of 0 means all of it."""
-    row_of_order = {facts.order_id[s]: int(row[s]) for s in sales[::-1].tolist() if facts.order_id[s]}
-    refunded, back = np.zeros(len(value), dtype=bool), np.zeros(len(value), dtype=np.int64)
-    for fact in np.flatnonzero(facts.kind == KIND_CODE["refund"]).tolist():
-        at = row_of_order.get(facts.order_id[fact], int(row[fact]))
-        if at >= 0 and value[at] > 0:
-            refunded[at] = True
-            back[at] = min(back[at] + (facts.value_micros[fact] or value[at]), value[at])
-    return refunded, back
+def _refunds(facts: Facts, row: np.ndarray, sales: np.ndarray, rows: int) -> np.ndarray:
+    """int64 [rows] micros: what came back, at most what was paid; a refund without an amount is of all of it."""
+    refund = np.flatnonzero(facts.kind == KIND_CODE["refund"])
+    order, item = facts.order_id.code.astype(np.int64), facts.item.code
+    both = np.where((order >= 0) & (item >= 0), order * (len(facts.item.text) + 1) + item, -1)
+    paid = np.maximum(facts.value_micros[sales], 0)
+    left = paid  # what of each sale can still come back
+    for key in (both, order, row):  # from the most exact to the least
+        left, found = _taken(left, key[sales], key[refund], facts.value_micros[refund])
+        refund = refund[~found]
+    back = np.zeros(rows, dtype=np.int64)
+    np.add.at(back, row[sales], paid - left)
+    return back
+
+
+def _taken(
+    left: np.ndarray, of_sale: np.ndarray, of_refund: np.ndarray, amount: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(int64: what is left of each sale after the refunds with its key, bool: refunds whose key a sale has).
+
+    Key -1 is none. The sales of a key give in their order, each up to what is left of it.
+    """
+    if not len(of_sale):
+        return left, np.zeros(len(of_refund), dtype=bool)
+    keys, of_sale = np.unique(of_sale, return_inverse=True)
+    at = np.minimum(np.searchsorted(keys, of_refund), len(keys) - 1)
+    found = (keys[at] == of_refund) & (of_refund >= 0)
+    at, amount = at[found], amount[found]
+    most = np.zeros(len(keys), dtype=np.int64)
+    np.add.at(most, of_sale, left)
+    asked = np.zeros(len(keys), dtype=np.int64)
+    np.add.at(asked, at, np.where(amount == 0, most[at], np.clip(amount, 0, most[at])))
+    by_key = np.argsort(of_sale, kind="stable")
+    before = np.cumsum(left[by_key]) - left[by_key]
+    start = np.searchsorted(of_sale[by_key], np.arange(len(keys)))
+    gives = np.clip(asked[of_sale[by_key]] - (before - before[start][of_sale[by_key]]), 0, left[by_key])
+    rest = left.copy()
+    rest[by_key] -= gives
+    return rest, found
 
 
 def _earliest(rows: int, row: np.ndarray, time_us: np.ndarray) -> np.ndarray:
