@@ -137,7 +137,8 @@ def sequences() -> InterestConfig:
         positions_subject=50,
         size_power=0.0,
         subject_power=0.0,
-        taste_share=1.0,
+        taste_share=0.5,
+        popular_share=0.5,
         valid_share=0.0,
         fit=FitConfig(epochs=8, lr=3e-3, warmup=100, weight_decay=0.5, average=0.99, patience=None),
     )
@@ -145,7 +146,7 @@ def sequences() -> InterestConfig:
 
 def newcomers() -> InterestConfig:
     """As sequences(), for a catalogue that changes: half of the time an item is learnt by what it is alone."""
-    return replace(sequences(), id_dropout=0.5)
+    return replace(sequences(), id_dropout=0.5, taste_share=1.0, popular_share=1.0)
 
 
 def visits() -> InterestConfig:
