@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from zhitou.core.errors import SchemaError
-from zhitou.feedback.promotion import Gates, LaterRows, LoggedDecisions, judge, paired_loss_difference, policy_values
+from zhitou.evaluation.experiment import Estimate
+from zhitou.feedback.promotion import (
+    Gates,
+    LaterRows,
+    LoggedDecisions,
+    Shadow,
+    judge,
+    paired_loss_difference,
+    policy_values,
+)
 
 
 def world(rows: int = 20_000, noise: float = 0.8, seed: int = 0) -> LaterRows:
@@ -116,3 +125,42 @@ def test_columns_of_different_length_are_refused():
     rows = world(rows=100)
     with pytest.raises(SchemaError, match="one length"):
         judge(LaterRows(rows.labels, rows.champion[:-1], rows.candidate, rows.subject))
+
+
+SAME = Estimate(0.8, 0.78, 0.82)
+NEEDED = Gates(shadow_requests_least=1_000)
+
+
+def shadow(requests: int = 2_000, errors: int = 0, left_out: int = 0, p99: float = 3.0) -> Shadow:
+    return Shadow(requests, errors, left_out, SAME, 1.0, p99)
+
+
+def test_a_better_model_that_did_well_in_the_shadow_is_promoted():
+    verdict = judge(world(), shadow=shadow(), gates=NEEDED)
+    assert verdict.promote
+    assert not verdict.waits
+    assert verdict.shadow.scored == 2_000
+
+
+@pytest.mark.parametrize(
+    ("did", "why"),
+    [
+        (shadow(errors=3), "3 errors and 0 left out of 2,000 requests"),
+        (shadow(left_out=3), "0 errors and 3 left out"),
+        (shadow(p99=101.0), "too slow in the shadow: 101.0 ms"),
+    ],
+)
+def test_a_better_model_that_failed_in_the_shadow_is_refused(did, why):
+    verdict = judge(world(), shadow=did, gates=NEEDED)
+    assert not verdict.promote
+    assert not verdict.waits
+    assert why in verdict.reason
+
+
+def test_too_little_evidence_waits_and_a_refusal_does_not():
+    assert judge(world(rows=500)).waits
+    few = judge(world(), shadow=shadow(requests=999), gates=NEEDED)
+    assert few.waits
+    assert "999 requests in the shadow, 1,000 needed" in few.reason
+    assert judge(world(), gates=NEEDED).waits
+    assert not judge(swapped(world())).waits

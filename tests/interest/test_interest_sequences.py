@@ -63,7 +63,7 @@ def _ring(subjects: int = 24, length: int = 6) -> Histories:
 
 
 def _config(**changes: object) -> InterestConfig:
-    small = replace(sequences(), width=16, heads=1, dropout=0.1, words=50, positions_batch=64)
+    small = replace(newcomers(), width=16, heads=1, dropout=0.1, id_dropout=0.0, words=50, positions_batch=64)
     fit = FitConfig(epochs=12, lr=1e-2, warmup=5, patience=None)
     return replace(small, fit=fit, **changes)  # type: ignore[arg-type]
 

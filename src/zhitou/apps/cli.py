@@ -185,7 +185,9 @@ def serve(
     from zhitou.apps.http.app import create_app
     from zhitou.apps.http.server import serve as listen
     from zhitou.apps.http.settings import HttpSettings, add_key, load_keys, load_or_create_link_key
-    from zhitou.assembly import open_service
+    from zhitou.assembly import RESPONSE, open_service
+    from zhitou.feedback.registry import Registry
+    from zhitou.loop.follow import following
 
     service, folder = open_service(out), out / "server"
     if key or not load_keys(folder):
@@ -202,9 +204,38 @@ def serve(
         print(f"{name}: {value}")
     print(f"report: {url}/   interface: {url}/docs   stop with Ctrl-C", flush=True)
     try:
-        listen(create_app(service, settings), host, port)
+        with following(service, Registry(out / RESPONSE), out):
+            listen(create_app(service, settings), host, port)
     finally:
         service.close()
+
+
+@app.command()
+def optimise(
+    out: Out = Path("out"),
+    every: Annotated[str, typer.Option(help="Time between two rounds, such as 15m; without it one round.")] = "",
+    shadow: Annotated[int, typer.Option(min=0, help="Requests that a candidate scores unseen; 0: none.")] = 1_000,
+    rows: Annotated[int, typer.Option(min=1, help="New shown ads before a candidate is trained.")] = 1_000,
+    clicks_within: Annotated[str, typer.Option(help="How long after an ad a click counts.")] = "10m",
+    as_json: Json = False,
+) -> None:
+    """Learn from what an open shop served, and promote or roll back on evidence: `zhitou optimise --every 15m`.
+
+    Works beside `zhitou serve` on the same folder. Ctrl-C ends it after the step that runs; start it again to go on.
+    """
+    from zhitou.apps.pace import SignalledPace, seconds_of
+    from zhitou.core.clock import SystemClock
+    from zhitou.loop.optimise import Plan
+    from zhitou.loop.schedule import open_schedule, run_schedule
+
+    every_s, plan = seconds_of(every) if every else None, Plan(shadow_requests=shadow, rows_least=rows)
+    narrator = _narrator(as_json)
+    with open_schedule(out, SystemClock(), narrator, plan, click_seconds=seconds_of(clicks_within)) as schedule:
+        pace = SignalledPace()
+        run_schedule(schedule, pace, every_s)
+        record = schedule.optimiser.last
+    if as_json:
+        print(json.dumps(record, sort_keys=True))
 
 
 @app.command()
@@ -214,13 +245,17 @@ def models(out: Out = Path("out"), as_json: Json = False) -> None:
     from zhitou.feedback.registry import Registry
 
     registry = Registry(out / RESPONSE)
-    history = registry.history()
+    history, refused = registry.history(), registry.refusals()
     if as_json:
-        print(json.dumps({"champion": registry.champion(), "history": [vars(change) for change in history]}))
+        roles = {"champion": registry.champion(), "shadow": registry.shadow()}
+        told = {"history": [vars(change) for change in history], "refused": [vars(refusal) for refusal in refused]}
+        print(json.dumps(roles | told))
         return
-    for change in history:
-        print(f"{change.action:<9} {change.after}  {change.reason}")
-    print(f"in use: {registry.champion() or 'none'}")
+    lines = [(c.at_us, f"{c.action:<9} {c.after}  {c.reason}") for c in history]
+    lines += [(r.at_us, f"{'refuse':<9} {r.version}  {r.reason}") for r in refused]
+    for _, line in sorted(lines, key=lambda pair: pair[0]):
+        print(line)
+    print(f"in use: {registry.champion() or 'none'}   in the shadow: {registry.shadow() or 'none'}")
 
 
 def _narrator(quiet: bool):  # type: ignore[no-untyped-def]

@@ -17,18 +17,19 @@ import numpy as np
 
 from zhitou.campaign.campaign import CHANNELS
 from zhitou.catalog.table import ItemTable
-from zhitou.core.errors import NotFoundError, SchemaError
+from zhitou.core.errors import ModelError, NotFoundError, SchemaError
 from zhitou.core.ids import stable_id
 from zhitou.core.units import MICROSECONDS
 from zhitou.delivery.decide import Desk
 from zhitou.delivery.explain import for_shopper
 from zhitou.delivery.live import LiveHistories
-from zhitou.delivery.receipt import Asks, from_bytes, receipt, to_bytes
+from zhitou.delivery.receipt import Asks, Decisions, from_bytes, receipt, to_bytes
+from zhitou.delivery.shadow import Offer, ShadowScorer
 from zhitou.events.schema import BEHAVIOUR, KIND_CODE, Event
 from zhitou.privacy.consent import PURPOSES, ConsentChange
 from zhitou.privacy.pseudonyms import Pseudonyms
 from zhitou.strategy.eligibility import REASONS
-from zhitou.strategy.ports import Store
+from zhitou.strategy.ports import ResponseModel, Store
 
 # Where clicks on ads of campaigns without a landing page go: a name that is reserved and never resolves to a shop.
 PLACEHOLDER_URL = "https://shop.example/item/"
@@ -69,11 +70,12 @@ class Ad:
 
 @dataclass(frozen=True)
 class Answer:
-    """The ads of a decision; `reason` says why there is none."""
+    """The ads of a decision; `reason` says why there is none. model: version of the response model that decided."""
 
     decision_id: str
     ads: tuple[Ad, ...]
     reason: str | None
+    model: str = "none"
 
 
 @dataclass(frozen=True)
@@ -109,9 +111,30 @@ class LiveService:
         campaign_url or PLACEHOLDER_URL + quote(item, safe="")
     )
     _dirty: set[str] = field(default_factory=set)
+    _wanted: ResponseModel | None = None
+    _shadow: ShadowScorer | None = None
+
+    def swap(self, response: ResponseModel) -> None:
+        """From the next request on, decide with this model; a request that is being answered keeps the old one.
+
+        May be called from any thread. Refused (ModelError), and the old model stays: other fields than the desk
+        makes, or predictions that are no probabilities.
+        """
+        _try(response, self.desk.candidates.names, len(self.desk.book))
+        self._wanted = response  # one assignment: the thread that decides sees the old model or the new one
+
+    def set_shadow(self, candidate: ResponseModel | None, path: Path | None = None) -> None:
+        """Let a candidate score the coming requests unseen, written to `path`; None ends it. From any thread."""
+        before, self._shadow = self._shadow, None
+        if before is not None:
+            before.close()
+        if candidate is not None:
+            assert path is not None, "what a candidate would do is written somewhere"
+            self._shadow = ShadowScorer(self.desk, candidate, path)
 
     def decide(self, request: Ask) -> Answer:
         """Choose ads for one request and keep the receipt before answering."""
+        self.desk.response = self._wanted or self.desk.response
         if request.consent:
             self.observe([self._consent_event(request)])
         if request.channel not in CHANNELS:
@@ -132,12 +155,14 @@ class LiveService:
         names = [creatives.creative_id(book.ad_ids[ad], request.size) if ad >= 0 else None for ad in shown]
         record = receipt(decisions, 0, book, names)
         self.store.add_decisions([(decisions.decision_ids[0], to_bytes(record))])
+        self._offer(decisions)
         ads = tuple(
             Ad(slot, book.ad_ids[ad], str(self.items.ids[book.item[ad]]), str(self.items.titles[book.item[ad]]), name)
             for slot, (ad, name) in enumerate(zip(shown, names, strict=True))
             if ad >= 0 and name is not None
         )
-        return Answer(decisions.decision_ids[0], ads, None if ads else _why_empty(decisions.reason[0]))
+        why = None if ads else _why_empty(decisions.reason[0])
+        return Answer(decisions.decision_ids[0], ads, why, decisions.response_version)
 
     def observe(self, events: list[Event]) -> Observed:
         """Take facts in. An event about an unknown item is refused with a reason; a known id changes nothing."""
@@ -223,7 +248,8 @@ class LiveService:
             "ads": len(self.desk.book),
             "items": len(self.items),
             "shoppers": len(self.desk.candidates.features),
-            "response": self.desk.response.version if self.desk.response is not None else "none",
+            "response": model.version if (model := self._wanted or self.desk.response) is not None else "none",
+            "shadow": shadow.candidate.version if (shadow := self._shadow) is not None else "none",
             "interest": self.desk.interest_version,
         }
 
@@ -233,9 +259,16 @@ class LiveService:
 
     def close(self) -> None:
         """Let go of the files; nothing is lost without it, but another process may then open them."""
+        self.set_shadow(None)
         for part in (self.store, self.desk.ledger):
             if hasattr(part, "close"):
                 part.close()
+
+    def _offer(self, decisions: Decisions) -> None:
+        """Ask the candidate in the shadow, if there is one, about the request that was just answered."""
+        if (shadow := self._shadow) is not None:
+            seconds = decisions.asks.time_us // MICROSECONDS + 1
+            shadow.offer(Offer(decisions, self.desk.candidates.fields(decisions.rows, seconds)))
 
     def _objection(self, event: Event) -> str | None:
         if event.item is not None and self.items.number(event.item) < 0:
@@ -319,6 +352,18 @@ class LiveService:
         if not entries or entries[0]["ad_id"] not in self.desk.book.ad_ids:
             raise NotFoundError(f"decision {decision_id!r} has no running ad in slot {slot}")
         return record, entries[0]
+
+
+def _try(response: ResponseModel, names: tuple[str, ...], ads: int) -> None:
+    """Refused (ModelError): a model that could not decide here. Asked about a shopper of whom nothing is known."""
+    if tuple(response.fields) != tuple(names):
+        raise ModelError(f"{response.version} reads other fields than this shop makes; train it on this shop's log")
+    try:
+        predicted = response.predict(np.full((1, ads, len(names)), np.nan, dtype=np.float32))
+    except Exception as error:
+        raise ModelError(f"{response.version} cannot predict ({error}); the model in use stays") from error
+    if not all(p.shape == (1, ads) and ((p > 0) & (p < 1)).all() for p in predicted):
+        raise ModelError(f"{response.version} predicts no probabilities; the model in use stays")
 
 
 def _slot_of(context: str | None) -> int:

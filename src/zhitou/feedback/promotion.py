@@ -15,12 +15,19 @@ from zhitou.evaluation.offpolicy import PolicyValue, importance_weights, snips
 
 @dataclass(frozen=True)
 class Gates:
-    """What a candidate must pass. calibration_within: predicted over observed; the interval must reach into it."""
+    """What a candidate must pass. calibration_within: predicted over observed; the interval must reach into it.
+
+    shadow_*: of what it did beside the champion: requests that it must have scored (0: none needed), the share of
+    them that may have failed or been left out, and the milliseconds that 99 of 100 may take.
+    """
 
     positives_least: int = 100
     subjects_least: int = 50
     calibration_within: tuple[float, float] = (0.95, 1.05)
     policy_value_needed: bool = False
+    shadow_requests_least: int = 0
+    shadow_failed_most: float = 0.001
+    shadow_latency_ms_p99_most: float = 100.0
     level: float = LEVEL
 
 
@@ -51,11 +58,33 @@ class LoggedDecisions:
 
 
 @dataclass(frozen=True)
+class Shadow:
+    """What a candidate did with the champion's own requests, unseen by any shopper.
+
+    requests: how many it was given; errors: how many it could not score; left_out: how many came too fast for it.
+    same: share of the scored ones in which it would have filled every slot alike. latency_ms_*: of scoring one.
+    """
+
+    requests: int
+    errors: int
+    left_out: int
+    same: Estimate
+    latency_ms_p50: float
+    latency_ms_p99: float
+
+    @property
+    def scored(self) -> int:
+        """Requests with a decision of the candidate."""
+        return self.requests - self.errors - self.left_out
+
+
+@dataclass(frozen=True)
 class Verdict:
     """promote, and why in one sentence. loss_difference: candidate - champion in nats a row, below 0 is better.
 
-    calibration: of the candidate. value_*: off-policy values, None where no decisions were given;
-    value_difference: None where either is refused.
+    calibration: of the candidate on the rows, which were shown. value_*: off-policy values, None where no decisions
+    were given; value_difference: None where either is refused. shadow: as given. waits: nothing speaks against the
+    candidate but too little evidence, so that the same question may be put again later.
     """
 
     promote: bool
@@ -67,14 +96,23 @@ class Verdict:
     value_champion: PolicyValue | None = None
     value_candidate: PolicyValue | None = None
     value_difference: Estimate | None = None
+    shadow: Shadow | None = None
+    waits: bool = False
 
 
-def judge(rows: LaterRows, *, decisions: LoggedDecisions | None = None, gates: Gates | None = None) -> Verdict:
+def judge(
+    rows: LaterRows,
+    *,
+    decisions: LoggedDecisions | None = None,
+    shadow: Shadow | None = None,
+    gates: Gates | None = None,
+) -> Verdict:
     """Whether the candidate may replace the champion. Without clear evidence the champion stays.
 
-    In order: enough rows; log loss lower beyond its interval (clustered by subject); calibrated; and, where
-    decisions are given, no proven loss of off-policy value. A value that is not estimable is no evidence: it blocks
-    only where gates.policy_value_needed.
+    In order: enough rows and requests in the shadow; it answered them, in time; log loss lower beyond its interval
+    (clustered by subject); calibrated; and, where decisions are given, no proven loss of off-policy value. A value
+    that is not estimable is no evidence: it blocks only where gates.policy_value_needed. Put the question once per
+    candidate (and again while the verdict `waits`): every further look at a refused one is a new chance to be wrong.
     """
     gates = gates or Gates()
     if not len(rows.labels) == len(rows.champion) == len(rows.candidate) == len(rows.subject):
@@ -82,7 +120,8 @@ def judge(rows: LaterRows, *, decisions: LoggedDecisions | None = None, gates: G
     difference = paired_loss_difference(rows, gates.level)
     calibration = calibration_ratio(rows.labels, rows.candidate, gates.level)
     values = policy_values(decisions, gates.level) if decisions is not None else (None, None, None)
-    refusal = _refusal(rows, gates, difference, calibration, values)
+    waiting = _too_little(rows, shadow, gates)
+    refusal = waiting or _shadow_refusal(shadow, gates) or _refusal(gates, difference, calibration, values)
     reach = f"interval {-difference.high:.2g} to {-difference.low:.2g}"
     better = f"log loss is lower by {-difference.value:.2g} nats a row, {reach}"
     return Verdict(
@@ -95,6 +134,8 @@ def judge(rows: LaterRows, *, decisions: LoggedDecisions | None = None, gates: G
         value_champion=values[0],
         value_candidate=values[1],
         value_difference=values[2],
+        shadow=shadow,
+        waits=waiting is not None,
     )
 
 
@@ -129,21 +170,43 @@ def policy_values(
     return champion, candidate, Estimate.normal(gain, error, level)
 
 
-def _refusal(
-    rows: LaterRows,
-    gates: Gates,
-    difference: Estimate,
-    calibration: Estimate,
-    values: tuple[PolicyValue | None, PolicyValue | None, Estimate | None],
-) -> str | None:
-    """The first gate that the candidate fails, in words; None if it passes them all."""
+def _too_little(rows: LaterRows, shadow: Shadow | None, gates: Gates) -> str | None:
+    """What is still missing before anything can be said, None if nothing is."""
     positives, subjects = int(np.sum(rows.labels)), len(np.unique(rows.subject))
-    low, high = gates.calibration_within
     if positives < gates.positives_least or subjects < gates.subjects_least:
         return (
             f"too little evidence: {positives} positives of {subjects} subjects, "
             f"{gates.positives_least} of {gates.subjects_least} needed"
         )
+    requests = shadow.requests if shadow else 0
+    if requests < gates.shadow_requests_least:
+        return f"too little evidence: {requests:,} requests in the shadow, {gates.shadow_requests_least:,} needed"
+    return None
+
+
+def _shadow_refusal(shadow: Shadow | None, gates: Gates) -> str | None:
+    """What the candidate did wrong in the shadow, None if nothing."""
+    if shadow is None or not shadow.requests:
+        return None
+    failed = shadow.errors + shadow.left_out
+    if failed > gates.shadow_failed_most * shadow.requests:
+        return (
+            f"failed in the shadow: {shadow.errors:,} errors and {shadow.left_out:,} left out "
+            f"of {shadow.requests:,} requests"
+        )
+    if shadow.latency_ms_p99 > gates.shadow_latency_ms_p99_most:
+        return f"too slow in the shadow: {shadow.latency_ms_p99:.1f} ms for 99 of 100 requests"
+    return None
+
+
+def _refusal(
+    gates: Gates,
+    difference: Estimate,
+    calibration: Estimate,
+    values: tuple[PolicyValue | None, PolicyValue | None, Estimate | None],
+) -> str | None:
+    """The first gate that the candidate's predictions fail, in words; None if they pass them all."""
+    low, high = gates.calibration_within
     if not difference.high < 0:
         return f"no clear gain: log loss changes by {difference.low:.2g} to {difference.high:.2g} nats a row"
     if calibration.high < low or calibration.low > high:

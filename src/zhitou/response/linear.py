@@ -17,6 +17,7 @@ _ROUNDS = 25
 _CLOSE = 2e-3  # of a coefficient, in logits: far below what the rows can tell
 _INTERCEPT_SD = 1.0  # in logits around the rate given: e times more or less is no surprise
 _SLOT_SD = 1.0
+_MOVED_SD = 0.15  # of intercept and slots around a prior line: what a level moves between two refreshes
 _COLUMN_SD = (0.02, 1.0)  # the widths that may be learnt
 _AD_SD = (0.02, 1.0)
 _TAIL_MOST = 15.0  # fourth moment over squared second of a column that may be multiplied; 3 is a bell curve's
@@ -98,22 +99,32 @@ def fit_linear(
     slots: int,
     rate: float,
     groups: tuple[int, ...],
+    *,
+    prior: Linear | None = None,
+    offset: np.ndarray | None = None,
 ) -> Linear:
     """The most probable line for labels `y` (bool [R]) of terms `x` (float32 [R, P]).
 
     slot, ad: int [R], ad -1 = unknown. `rate`: what the mean probability is expected to be before looking. groups:
-    sizes of runs of terms, P in all, whose weights share a prior.
+    sizes of runs of terms, P in all, whose weights share a prior. prior: a line of the same terms that the priors
+    are centred on instead of zero and `rate`; what the rows say nothing of stays as it was there. offset: float [R],
+    logits that are known already and added to the line's.
     Newton's method; ads are eliminated block by block, so 10,000 of them cost little more than 10.
     """
-    P, ads = x.shape[1], int(ad.max(initial=-1)) + 1
+    P, ads = x.shape[1], max(int(ad.max(initial=-1)) + 1, len(prior.ads) if prior else 0)
     owner = np.where(ad >= 0, ad, ads).astype(np.int64)
     state = _State(_design(x, slot, slots), y.astype(np.float64), owner, groups, slots, ads, rate)
+    if offset is not None:
+        state.offset = np.asarray(offset, dtype=np.float32)
+    if prior is not None:
+        state.centre(prior)
     for _ in range(_ROUNDS):
         if state.step() < _CLOSE:
             break
     # An unknown ad counts as the average impression: the log of the mean factor, not the mean of the logs.
     average = float(np.log(np.exp(state.ads[owner]).mean())) if len(y) else 0.0
-    seen = np.where(state.seen[:ads], state.ads[:ads] - average, 0.0)
+    known = state.seen[:ads] | (state.ad_mean[:ads] != 0)
+    seen = np.where(known, state.ads[:ads] - average, 0.0)
     return Linear(
         float(state.beta[0]) + average,
         state.beta[1 : P + 1].copy(),
@@ -161,19 +172,40 @@ class _State:
         self.seen = np.asarray(self.members.sum(1)).ravel() > 0
         self.seen[ads] = False
         self.beta, self.ads = self.mean.copy(), np.zeros(ads + 1)
+        self.ad_mean, self.offset = np.zeros(ads + 1), np.zeros(R, dtype=np.float32)
         observed = (y.sum() + 20 * rate) / (R + 20)
         self.beta[0] = np.log(observed / (1 - observed))  # a start, not a prior
+
+    def centre(self, prior: Linear) -> None:
+        """Start from this line, and let every prior pull towards it."""
+        P, known = len(prior.weights), min(len(prior.slots), len(self.mean) - len(prior.weights))
+        self.mean[0], self.mean[1 : P + 1] = prior.intercept, prior.weights
+        self.mean[P + 1 : P + known] = prior.slots[1:known]
+        self.ad_mean[: len(prior.ads)] = prior.ads
+        self.beta, self.ads = self.mean.copy(), self.ad_mean.copy()
+        # A level that has plainly jumped is freed, or the weights of other columns would be bent to make up for it.
+        told = self._chances().mean() if len(self.y) else 0.5
+        seen = (self.y.sum() + told) / (len(self.y) + 1)
+        jump = np.log(seen / (1 - seen)) - np.log(told / (1 - told))
+        self.beta[0] += jump
+        self.precision[0] = 1 / max(_MOVED_SD, abs(jump)) ** 2
+        self.precision[P + 1 :] = 1 / _MOVED_SD**2
+
+    def _chances(self) -> np.ndarray:
+        """float [R]: the probabilities as the coefficients stand."""
+        logits = self.design @ self.beta.astype(np.float32) + self.ads[self.owner] + self.offset
+        return 1 / (1 + np.exp(-logits))
 
     def step(self) -> float:
         """One Newton step and one update of the priors' widths; the largest change of a coefficient."""
         X, d, D = self.design, self.y, self.ad_precision
-        p = 1 / (1 + np.exp(-(X @ self.beta.astype(np.float32) + self.ads[self.owner])))
+        p = self._chances()
         w = (p * (1 - p)).astype(np.float32)
         wX = X * w[:, None]
         lean = np.bincount(self.owner, w, minlength=len(D)) + D
         cross = self.members @ wX
         pull = X.T @ (d - p).astype(np.float32) - self.precision * (self.beta - self.mean)
-        ad_pull = np.bincount(self.owner, d - p, minlength=len(D)) - D * self.ads
+        ad_pull = np.bincount(self.owner, d - p, minlength=len(D)) - D * (self.ads - self.ad_mean)
         whole = (X.T @ wX).astype(np.float64)
         whole[np.diag_indices_from(whole)] += self.precision
         across = cross / lean[:, None]
@@ -192,11 +224,11 @@ class _State:
         """Evidence rule: sd² = sum of squares over the number of well-determined coefficients."""
         for c in self.groups:
             known = 1 - self.precision[c] * variance[c]
-            self.precision[c] = 1 / _width(self.beta[c], known, _COLUMN_SD) ** 2
+            self.precision[c] = 1 / _width(self.beta[c] - self.mean[c], known, _COLUMN_SD) ** 2
         if self.seen.any():
             s = self.seen
             known = 1 - self.ad_precision[s] * ad_variance[s]
-            self.ad_precision[:-1] = 1 / _width(self.ads[s], known, _AD_SD) ** 2
+            self.ad_precision[:-1] = 1 / _width(self.ads[s] - self.ad_mean[s], known, _AD_SD) ** 2
 
 
 def _width(values: np.ndarray, determined: np.ndarray, bounds: tuple[float, float]) -> float:

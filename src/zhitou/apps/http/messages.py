@@ -136,6 +136,7 @@ class DecisionOut(BaseModel):
                         }
                     ],
                     "reason": None,
+                    "model": "response_0c1f5ab2",
                 }
             ]
         }
@@ -144,6 +145,7 @@ class DecisionOut(BaseModel):
     decision_id: str
     ads: list[AdOut]
     reason: str | None = Field(description="Why there is no ad; null if there are some.")
+    model: str = Field(description="Version of the response model that decided.")
 
 
 class EventIn(Strict):

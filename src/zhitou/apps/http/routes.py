@@ -124,7 +124,7 @@ def _decision_out(door: Door, answer: DecisionAnswer, now_us: int) -> dict[str, 
         }
         for ad in answer.ads
     ]
-    return {"decision_id": name, "ads": ads, "reason": None if ads else answer.reason}
+    return {"decision_id": name, "ads": ads, "reason": None if ads else answer.reason, "model": answer.model}
 
 
 def _observe(door: Door, batch: EventsIn, received_us: int) -> dict[str, Any]:

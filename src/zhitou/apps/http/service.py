@@ -51,7 +51,8 @@ class ServedAd(Protocol):
 
 
 class DecisionAnswer(Protocol):
-    """The ads of one decision, in order of slot; `reason` says in a sentence why there is none, else None."""
+    """The ads of one decision, in order of slot; `reason` says in a sentence why there is none, else None.
+    model: version of the response model that decided."""
 
     @property
     def decision_id(self) -> str: ...
@@ -59,6 +60,8 @@ class DecisionAnswer(Protocol):
     def ads(self) -> Sequence[ServedAd]: ...
     @property
     def reason(self) -> str | None: ...
+    @property
+    def model(self) -> str: ...
 
 
 class ObserveAnswer(Protocol):
