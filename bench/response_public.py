@@ -2,7 +2,7 @@
 
     python bench/response_public.py --data criteo --file train.txt [--rows 1000000]
     python bench/response_public.py --data avazu --file train.gz --catboost PYTHON --fuxictr PYTHON
-    python bench/response_public.py --data criteo --practice 60000         # no file: a made-up one, to try the way
+    python bench/response_public.py --data criteo --practice 60000 [--quick]    # no file: a made-up one, to try it
 
 The file is read as it is published (zhitou.events.sources.clicks), spread evenly over it `--rows` rows are kept, and
 they are split by time: the first 70 % teach, 15 % choose settings, the last 15 % judge. Codes, rates and scales are
@@ -81,11 +81,14 @@ def _arguments() -> argparse.Namespace:
         "--least", type=int, default=10, help="training rows that a category needs for a code of its own"
     )
     parser.add_argument("--practice", type=int, default=0, help="rows of a made-up file in the same format")
+    parser.add_argument("--quick", action="store_true", help="as --practice 20000 --settings 1")
     parser.add_argument("--arrays", type=Path, help="leave the arrays here, for other peers")
     parser.add_argument("--settings", type=int, default=4, help="settings that each peer tries")
     for peer in PEERS:
         parser.add_argument(f"--{peer}", type=Path, help=f"the Python of an environment with {peer}")
     args = parser.parse_args()
+    if args.quick:
+        args.practice, args.settings = 20_000, 1
     if not args.practice and args.file is None:
         parser.error(f"--file is needed: get it from {click_format(args.data).where}, or try --practice 60000")
     args.rows = args.rows or None

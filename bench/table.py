@@ -32,7 +32,6 @@ BENCHES = (
     "interest_words",
     "response_market",
     "response_real",
-    "response_public",
     "calibration",
     "delay",
     "feedback",
