@@ -18,6 +18,7 @@ from zhitou.evaluation.experiment import LEVEL, Estimate
 RATIO_WITHIN = (0.97, 1.03)  # of a model as a whole
 FIELD_RATIO_WITHIN = (0.9, 1.1)  # of each group that has enough positives to be judged
 FIELD_POSITIVES = 200
+SEGMENT_ROWS = 10_000  # impressions from which a segment is looked at by itself
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,40 @@ def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray, bi
     return float(np.abs(np.add.reduceat(p - y, edges[:-1])).sum()) / len(p)
 
 
+def max_calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int = 10) -> float:
+    """The largest |mean prediction - observed rate| of the equal-mass bins; NaN without rows.
+
+    Equal mass, because a bin of equal width may hold three rows and then shows their luck.
+    """
+    gaps = _gaps(labels, probabilities, bins)
+    return float(gaps.max()) if len(gaps) else math.nan
+
+
+def brier_score(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean of (p - y)²; NaN without rows. With rare events nearly all of it is the base rate: compare on one log."""
+    off = np.asarray(probabilities, dtype=np.float64) - np.asarray(labels, dtype=np.float64)
+    return float(off @ off) / len(off) if len(off) else math.nan
+
+
+def calibration_error_of_truth(truth: np.ndarray, probabilities: np.ndarray, bins: int = 10) -> float:
+    """`expected_calibration_error` against true probabilities float64 [R], where a simulation knows them: no luck."""
+    return expected_calibration_error(truth, probabilities, bins)
+
+
+def segment_errors(
+    groups: np.ndarray, truth: np.ndarray, probabilities: np.ndarray, rows_least: int = SEGMENT_ROWS
+) -> dict[str, float]:
+    """Predicted over true, minus 1, of each distinct value of `groups` [R] with `rows_least` rows, in sorted order.
+
+    truth: true probabilities, or labels; labels of few positives show luck of 1 / sqrt(positives) besides.
+    """
+    values, which = np.unique(groups, return_inverse=True)
+    rows = np.bincount(which, minlength=len(values))
+    said, true = (np.bincount(which, np.asarray(x, dtype=np.float64), len(values)) for x in (probabilities, truth))
+    ratio = np.divide(said, true, out=np.full(len(values), np.inf), where=true > 0)
+    return {str(values[g]): float(ratio[g] - 1) for g in range(len(values)) if rows[g] >= rows_least}
+
+
 def calibration_error_by_chance(
     probabilities: np.ndarray,
     rng: np.random.Generator,
@@ -122,9 +157,13 @@ def fit_for_bidding(ratio: Estimate, groups: tuple[GroupRatio, ...] = ()) -> boo
     return whole and all(low <= group.ratio.value <= high for group in groups if group.judged)
 
 
-def _binned(
-    labels: np.ndarray, probabilities: np.ndarray, bins: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _gaps(labels: np.ndarray, probabilities: np.ndarray, bins: int) -> np.ndarray:
+    """float64 [bins']: |mean prediction - mean label| of each equal-mass bin."""
+    p, y, edges = _binned(labels, probabilities, bins)
+    return np.abs(np.add.reduceat(p - y, edges[:-1])) / np.diff(edges) if len(p) else np.zeros(0)
+
+
+def _binned(labels: np.ndarray, probabilities: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Predictions and labels in rising order of prediction, and the bins' edges (int [bins' + 1])."""
     assert bins >= 1, "there is at least one bin"
     p = np.asarray(probabilities, dtype=np.float64)

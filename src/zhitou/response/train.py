@@ -25,6 +25,7 @@ from zhitou.response.calibrate import Calibration, calibrate
 from zhitou.response.config import ResponseConfig
 from zhitou.response.fields import Scaling
 from zhitou.response.folds import Folds, examined
+from zhitou.response.late import late_joint_loss, late_line, refuse_wrong_matured
 from zhitou.response.linear import Linear, Terms, ad_terms, fit_linear, telling_pairs
 from zhitou.response.model import Network, joint_loss
 from zhitou.response.response import Head, Response, network_logits
@@ -39,30 +40,41 @@ def fit_response(
     chance: Chance | None = None,
     folder: Path | None = None,
     progress: Progress | None = None,
+    matured: np.ndarray | None = None,
 ) -> Response:
     """The model for these rows, saved to `folder` if one is given. Same rows, config and seed: the same bytes.
 
     Clicks are learnt from the earlier rows and calibrated on the later `later_share` of them; conversions likewise
-    among mature clicks. Refused (ConfigError): no rows at all.
+    among mature clicks. With `matured`, float64 [R], conversions are learnt from all clicks, young ones by the
+    likelihood of what can be known of them: the probability, by `delay.Delay.matured` and the age of the row's click,
+    that a conversion which will come has come. Then `rows.converted` holds every conversion known by now. Refused
+    (ConfigError): no rows at all, shares outside [0, 1].
     """
     config, chance = config or ResponseConfig(), chance or Chance(0)
     if not len(rows):
         raise ConfigError("a response model needs rows; use baselines.Constant until something was shown")
     with _one_core():
-        response = _fit(rows, config, chance, progress)
+        if matured is not None:
+            refuse_wrong_matured(matured, rows)
+            matured = np.asarray(matured, dtype=np.float64)
+        response = _fit(rows, config, chance, progress, matured)
     if folder is not None:
         response.save(folder)
     return response
 
 
-def _fit(rows: Rows, config: ResponseConfig, chance: Chance, progress: Progress | None) -> Response:
-    folds, slots = Folds.of(rows, config.later_share), int(rows.slot.max()) + 1
+def _fit(
+    rows: Rows, config: ResponseConfig, chance: Chance, progress: Progress | None, matured: np.ndarray | None
+) -> Response:
+    # With shares of what is known, no click is too young to teach.
+    read = rows if matured is None else replace(rows, mature=np.ones(len(rows), dtype=bool))
+    folds, slots = Folds.of(read, config.later_share), int(rows.slot.max()) + 1
     scaling = Scaling.of(rows.fields[folds.click_early])
     columns = scaling.columns(rows.fields)
-    terms, lines, base = _fit_lines(rows, folds, columns, slots, config)
-    network, gates, report = _fit_network(rows, folds, columns, base, config, chance, progress)
+    terms, lines, base = _fit_lines(rows, folds, columns, slots, config, matured)
+    network, gates, report = _fit_network(rows, folds, columns, base, config, chance, progress, matured)
     logits = base if network is None else base + network_logits(network, columns) * np.asarray(gates)
-    calibrations = _calibrations(rows, folds, logits)
+    calibrations = _calibrations(rows, folds, logits, matured)
     heads = [Head(*parts) for parts in zip(lines, gates, calibrations, strict=True)]
     return Response(
         fields=rows.names,
@@ -89,12 +101,12 @@ def _one_core() -> Iterator[None]:
 
 
 def _fit_lines(
-    rows: Rows, folds: Folds, columns: np.ndarray, slots: int, config: ResponseConfig
+    rows: Rows, folds: Folds, columns: np.ndarray, slots: int, config: ResponseConfig, matured: np.ndarray | None
 ) -> tuple[Terms, tuple[Linear, Linear], np.ndarray]:
     """(terms, lines of click and conversion, their logits [R, 2]): once plain, and again if pairs of columns tell."""
     early = folds.click_early
     terms = Terms(np.median(columns[early], 0), np.zeros((0, 2), dtype=np.int32))
-    lines = _lines(rows, folds, terms, columns, slots, config)
+    lines = _lines(rows, folds, terms, columns, slots, config, matured)
     base = _base_logits(rows, lines, terms(columns))
     if int(rows.clicked[early].sum()) < config.pairs_clicks_least:
         return terms, lines, base
@@ -102,12 +114,18 @@ def _fit_lines(
     if not len(pairs):
         return terms, lines, base
     terms = replace(terms, pairs=pairs)
-    lines = _lines(rows, folds, terms, columns, slots, config)
+    lines = _lines(rows, folds, terms, columns, slots, config, matured)
     return terms, lines, _base_logits(rows, lines, terms(columns))
 
 
 def _lines(
-    rows: Rows, folds: Folds, terms: Terms, columns: np.ndarray, slots: int, config: ResponseConfig
+    rows: Rows,
+    folds: Folds,
+    terms: Terms,
+    columns: np.ndarray,
+    slots: int,
+    config: ResponseConfig,
+    matured: np.ndarray | None,
 ) -> tuple[Linear, Linear]:
     """The lines of clicks and of conversions given a click; a slot moves clicks only."""
 
@@ -115,10 +133,16 @@ def _lines(
         x = terms(columns[fold])
         return fit_linear(x, labels[fold], slot[fold], rows.ad[fold], slots, rate, terms.groups)
 
-    return (
-        line(folds.click_early, rows.clicked, rows.slot, slots, config.expected_ctr),
-        line(folds.buy_early, rows.converted, np.zeros_like(rows.slot), 1, config.expected_cvr),
-    )
+    click = line(folds.click_early, rows.clicked, rows.slot, slots, config.expected_ctr)
+    first, fold = np.zeros_like(rows.slot), folds.buy_early
+    if matured is None:
+        return click, line(fold, rows.converted, first, 1, config.expected_cvr)
+    x = terms(columns[fold])
+
+    def soft(labels: np.ndarray) -> Linear:
+        return fit_linear(x, labels, first[fold], rows.ad[fold], 1, config.expected_cvr, terms.groups)
+
+    return click, late_line(soft, x, rows.ad[fold], rows.converted[fold], matured[fold])
 
 
 def _base_logits(rows: Rows, lines: tuple[Linear, Linear], x: np.ndarray) -> np.ndarray:
@@ -137,13 +161,14 @@ def _fit_network(
     config: ResponseConfig,
     chance: Chance,
     progress: Progress | None,
+    matured: np.ndarray | None,
 ) -> tuple[dict[str, np.ndarray] | None, tuple[float, float], dict[str, Any]]:
     """(weights, gates, figures) of the network on top of `base`; (None, no gates) where events are too few."""
     clicks = int(rows.clicked[folds.click_early].sum())
     buys = int(rows.converted[folds.buy_early].sum())
     if clicks < config.clicks_least or not rows.clicked[folds.click_later].any():
         return None, (0.0, 0.0), {}
-    batches = _Batches(rows, folds, columns, base, config, buys >= config.conversions_least)
+    batches = _Batches(rows, folds, columns, base, config, buys >= config.conversions_least, matured)
     seed = chance.number("response network") % 2**63
     network = Network(columns.shape[1], config.hidden, torch.Generator().manual_seed(seed))
     done = fit(
@@ -160,7 +185,7 @@ def _fit_network(
     gate = _gate(base[:, 0], added[:, 0], rows.clicked, folds.click_later)
     buy_gate = 0.0
     if buys >= config.conversions_least:
-        buy_gate = _gate(base[:, 1], added[:, 1], rows.converted, folds.buy_later)
+        buy_gate = _gate(base[:, 1], added[:, 1], rows.converted, folds.buy_later, matured)
     return weights, (gate, buy_gate), {"epochs": len(done.curve), "steps": done.steps}
 
 
@@ -168,8 +193,17 @@ class _Batches:
     """The network's rows as tensors; an epoch takes each early click and a fresh draw of the rows without one."""
 
     def __init__(
-        self, rows: Rows, folds: Folds, columns: np.ndarray, base: np.ndarray, config: ResponseConfig, buys: bool
+        self,
+        rows: Rows,
+        folds: Folds,
+        columns: np.ndarray,
+        base: np.ndarray,
+        config: ResponseConfig,
+        buys: bool,
+        matured: np.ndarray | None,
     ) -> None:
+        # A row without a click has no age and no say in conversions; its share is never read.
+        self.matured = None if matured is None else torch.from_numpy(np.nan_to_num(matured, nan=1.0)).float()
         self.columns = torch.from_numpy(columns)
         self.base = torch.from_numpy(base.astype(np.float32))
         self.clicked = torch.from_numpy(rows.clicked.astype(np.float32))
@@ -191,7 +225,10 @@ class _Batches:
     def loss(self, network: torch.nn.Module, chosen: torch.Tensor) -> torch.Tensor:
         """The joint loss of these rows."""
         logits = self.base[chosen] + network(self.columns[chosen]) + self.offset
-        return joint_loss(logits, self.clicked[chosen], self.converted[chosen], self.taught[chosen])
+        outcomes = self.clicked[chosen], self.converted[chosen], self.taught[chosen]
+        if self.matured is None:
+            return joint_loss(logits, *outcomes)
+        return late_joint_loss(logits, *outcomes, self.matured[chosen])
 
     def later_loss(self, network: torch.nn.Module) -> float:
         """The loss of clicks on the later fold, which decides when to stop."""
@@ -212,24 +249,28 @@ class _Epoch:
         return iter(self._parts)
 
 
-def _gate(base: np.ndarray, added: np.ndarray, labels: np.ndarray, later: np.ndarray) -> float:
+def _gate(
+    base: np.ndarray, added: np.ndarray, labels: np.ndarray, later: np.ndarray, matured: np.ndarray | None = None
+) -> float:
     """The share of the network's logits under which the later rows are the most probable; 0 leaves the line alone.
 
     A gate above 0 has to make them e times more probable: the network was stopped on these same rows, and a tie
     goes to the fewer numbers.
     """
-    losses = [log_losses(labels[later], expit(base[later] + gate * added[later])).sum() for gate in _GATES]
+    known = 1.0 if matured is None else matured[later]
+    losses = [log_losses(labels[later], known * expit(base[later] + gate * added[later])).sum() for gate in _GATES]
     return _GATES[int(np.argmin(np.asarray(losses) + (np.asarray(_GATES) > 0)))]
 
 
-def _calibrations(rows: Rows, folds: Folds, logits: np.ndarray) -> tuple[Calibration, Calibration]:
+def _calibrations(
+    rows: Rows, folds: Folds, logits: np.ndarray, matured: np.ndarray | None
+) -> tuple[Calibration, Calibration]:
     """Of clicks and of conversions, each on its own later fold."""
-    both = (
-        (logits[:, 0], rows.clicked, folds.click_early, folds.click_later),
-        (logits[:, 1], rows.converted, folds.buy_early, folds.buy_later),
-    )
-    click, buy = (calibrate(z[late], y[late], int(y[early].sum())) for z, y, early, late in both)
-    return click, buy
+    z, early, late = logits[:, 0], folds.click_early, folds.click_later
+    click = calibrate(z[late], rows.clicked[late], int(rows.clicked[early].sum()))
+    z, early, late = logits[:, 1], folds.buy_early, folds.buy_later
+    known = None if matured is None else matured[late]
+    return click, calibrate(z[late], rows.converted[late], int(rows.converted[early].sum()), known)
 
 
 def _examination(slot: np.ndarray, terms: np.ndarray, calibration: Calibration, logits: np.ndarray) -> np.ndarray:
