@@ -15,7 +15,13 @@ from zhitou.interest.train import fit_interest
 
 NAME, COMMITTEE = "interest", "committee"
 MEMBERS = 3
-CONFIGS = {"beauty": sequences, "sports": sequences, "diginetica": many_visits, "yoochoose": visits, "journey": laptop}
+CONFIGS = {
+    "beauty": sequences,
+    "sports": sequences,
+    "diginetica": many_visits,
+    "yoochoose": visits,
+    "journey": laptop,
+}
 _trained: dict[tuple[str, bool], dict[int, Interest]] = {}  # a committee of seeds 1 to 3 is not trained again
 
 
