@@ -12,6 +12,7 @@ import pytest
 from zhitou.core.chance import Chance
 from zhitou.response.baselines import fit_constant, fit_logistic, fit_trees
 from zhitou.response.compare import in_slots
+from zhitou.response.deep_fit import fit_deep
 from zhitou.response.practice import NAMES, Practice, practice
 from zhitou.response.rows import Rows
 from zhitou.response.train import fit_response
@@ -20,6 +21,7 @@ from zhitou.strategy.ports import ResponseModel
 Fit = Callable[..., Any]
 FITS: dict[str, Fit] = {
     "zhitou": fit_response,
+    "deep": fit_deep,
     "constant": fit_constant,
     "logistic": fit_logistic,
     "trees": fit_trees,

@@ -96,11 +96,11 @@ class Response:
     def version(self) -> str:
         """A hash of every number the predictions depend on: equal versions predict equally."""
         digest = hashlib.blake2b("\x1f".join(self.fields).encode(), digest_size=12)
-        for key, value in sorted(self._arrays().items()):
+        for key, value in sorted(self.arrays().items()):
             digest.update(f"{key}{value.dtype}{value.shape}".encode() + np.ascontiguousarray(value).tobytes())
         return f"response_{digest.hexdigest()}"
 
-    def _arrays(self) -> dict[str, np.ndarray]:
+    def arrays(self) -> dict[str, np.ndarray]:
         """Everything as named arrays: what is saved, and what the version is a hash of."""
         out = {f"scaling.{k}": np.asarray(v) for k, v in vars(self.scaling).items()}
         out |= {"knots": self.terms.knots, "pairs": self.terms.pairs, "examination": self.examination}
@@ -116,9 +116,13 @@ class Response:
         """Write arrays and manifest to `folder`, in one move."""
         from zhitou.learning.checkpoints import save_model  # torch: at the rim only
 
+        save_model(folder, self.arrays(), self.facts())
+
+    def facts(self) -> dict[str, Any]:
+        """What the manifest says beside the arrays."""
         kinds = {"click": self.click.calibration.kind, "conversion": self.conversion.calibration.kind}
         facts = {"kind": _KIND, "name": self.name, "version": self.version, "fields": list(self.fields)}
-        save_model(folder, self._arrays(), {**facts, "calibration": kinds, "figures": self.figures})
+        return {**facts, "calibration": kinds, "figures": self.figures}
 
     @classmethod
     def load(cls, folder: Path) -> Response:
@@ -128,7 +132,11 @@ class Response:
         tensors, manifest = load_model(folder)
         if manifest.get("kind") != _KIND:
             raise ModelError(f"{folder} holds a model of kind {manifest.get('kind')!r}, expected {_KIND!r}")
-        arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+        return cls.of_arrays({name: tensor.numpy() for name, tensor in tensors.items()}, manifest)
+
+    @classmethod
+    def of_arrays(cls, arrays: dict[str, np.ndarray], manifest: dict[str, Any]) -> Response:
+        """The model of these arrays, as `arrays` names them, and what `save` writes into the manifest of them."""
         part = {name: _below(arrays, name) for name in ("scaling", "network", "click", "conversion")}
         heads = {n: _head(part[n], manifest["calibration"][n]) for n in ("click", "conversion")}
         return cls(
