@@ -123,14 +123,14 @@ def _table(stream: Stream, split: Split, answers: dict[str, Answer]) -> dict[str
         for name, answer in answers.items()
     }
     print(
-        f"\n{'model':14}{'NE':>8}{'NE - deep':>26}{'AUC':>8}{'ratio':>7}{'won':>7}{'ece':>9}"
+        f"\n{'model':18}{'NE':>8}{'NE - deep':>28}{'AUC':>8}{'ratio':>7}{'won':>7}{'ece':>9}"
         f"{'worst segment':>26}{'fields off':>12}{'CPU s':>7}"
     )
     for name, f in told.items():
         gap = f"{f.behind[0]:+.4f} [{f.behind[1]:+.4f}, {f.behind[2]:+.4f}]"
         worst = f"{f.segment[0]} {f.segment[1]:+.1%}"
         print(
-            f"{name:14}{f.ne:8.4f}{gap:>26}{f.auc:8.4f}{f.ratio:7.3f}{f.won:7.3f}{f.ece:9.5f}"
+            f"{name:18}{f.ne:8.4f}{gap:>28}{f.auc:8.4f}{f.ratio:7.3f}{f.won:7.3f}{f.ece:9.5f}"
             f"{worst:>26}{f'{f.fields_off[0]} of {f.fields_off[1]}':>12}{answers[name].cpu_s:7.1f}"
         )
     return told
