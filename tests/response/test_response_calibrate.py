@@ -172,3 +172,11 @@ def test_no_rows_give_a_calibration_that_changes_nothing() -> None:
     none = np.zeros(0)
     found = calibrate_groups(none, none.astype(bool), (none, none), 0)
     assert found(np.array([-3.0]), (np.array(["web"]), np.array([1]))).tolist() == [-3.0]
+
+
+@pytest.mark.parametrize("score", [-800.0, -60.0, 60.0, 800.0])
+@pytest.mark.parametrize("matured", [None, np.array([0.5])])
+def test_one_row_with_a_score_that_is_too_sure_is_calibrated_to_a_number(score, matured) -> None:
+    for label in (False, True):
+        calibration = calibrate(np.array([score]), np.array([label]), 3, matured)
+        assert np.isfinite(calibration(np.array([score]))).all()

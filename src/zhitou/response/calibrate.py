@@ -98,7 +98,7 @@ def _newton(
     """((constant, powers), log evidence by Laplace) of logistic regression held near the identity by these widths."""
     # Slopes turn around the logits where the positives are (weights p (1 - p)): there they leave the level alone.
     p = expit(columns.sum(1))
-    weight = p * (1 - p)
+    weight = np.maximum(p * (1 - p), 1e-12)  # so that a few rows of scores that are too sure have a middle, too
     middle = np.average(columns, axis=0, weights=weight)
     spread = np.sqrt(np.average((columns - middle) ** 2, axis=0, weights=weight))
     centred = np.concatenate([np.ones((len(labels), 1)), columns - middle], 1)
