@@ -5,7 +5,7 @@
 Amazon Beauty (S3-Rec files, strict leave-one-out: 22,363 shoppers, about 131,000 next items to predict), one block of
 width 64, softmax over all 12,101 items, no titles, no counts: what peers train too. Three parts, each in a process of
 its own: an epoch's seconds (median over --epochs; the first one, with compilation, is left out) and the peak of
-memory; from the raw file to a test NDCG@10 of 0.053, by three passes of the whole model (`sequences()`); and 20
+memory; from the raw file to a test NDCG@10 of 0.053, by two passes of the whole model (`sequences()`); and 20
 batches of the peers, told as an epoch, if their Pythons are given (bench/peers/*.py say how to install them), in the
 same run and with as many threads. Ratios are of CPU seconds, which other work on the machine disturbs less. The last
 line is JSON.
@@ -28,6 +28,7 @@ from lines import last_line
 
 BENCH = Path(__file__).parent
 GOAL = 0.053
+PASSES = 2  # of the whole model; three reach 0.065
 BATCHES = ["--epochs", "1", "--batches", "20"]  # padded batches cost the same each: 20 tell the epoch
 PEERS = {
     "rectools_256": ("rectools", ["--time-only", "--loss", "sampled_softmax", "--negatives", "256"]),
@@ -135,13 +136,13 @@ def _goal(args: argparse.Namespace) -> dict[str, Any]:
     torch.set_num_threads(args.threads)
     begun = time.perf_counter()
     data = read("beauty")
-    config = replace(sequences(), fit=replace(sequences().fit, epochs=3, lr=4e-3))
+    config = replace(sequences(), fit=replace(sequences().fit, epochs=PASSES, lr=4e-3))
     interest = fit_interest(data.learn(False), data.items, config, Chance(1))
     asked = data.protocol.test
     top = interest.topk(asked.past, 10, exclude_seen=True)
     took = time.perf_counter() - begun
     ndcg = float(figures(top, asked.targets, (10,))["ndcg@10"].mean())
-    return {"to_goal_s": took if ndcg >= GOAL else None, "to_goal_ndcg_at_10": ndcg, "to_goal_passes": 3}
+    return {"to_goal_s": took if ndcg >= GOAL else None, "to_goal_ndcg_at_10": ndcg, "to_goal_passes": PASSES}
 
 
 def _peers(args: argparse.Namespace) -> dict[str, Any]:
