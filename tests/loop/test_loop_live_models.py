@@ -13,7 +13,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -23,6 +24,7 @@ import uvicorn
 
 from zhitou.apps.http.app import create_app
 from zhitou.apps.http.server import config
+from zhitou.apps.http.service import DecisionRequest
 from zhitou.apps.http.settings import ROLES, HttpSettings, new_key
 from zhitou.assembly import CAMPAIGNS_FILE, RESPONSE, open_service
 from zhitou.campaign.files import read_campaigns, write_campaigns
@@ -44,18 +46,7 @@ SECOND = 1_000_000
 KEY_TEXT, KEY = new_key("test", ROLES)
 NOTHING = Estimate(0.0, 0.0, 0.0)
 YES = Verdict(True, "log loss is lower", 10, 5, NOTHING, NOTHING)
-
-
-@dataclass(frozen=True)
-class Ask:
-    request_id: str
-    subject: str
-    at_us: int
-    channel: str = "onsite"
-    size: tuple = (300, 250)
-    slots: int = 2
-    locale: str | None = None
-    consent: tuple = ()
+Ask = partial(DecisionRequest, channel="onsite", size=(300, 250), slots=2, placement="home")
 
 
 @pytest.fixture

@@ -2,11 +2,12 @@
 
 import json
 import shutil
-from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pytest
 
+from zhitou.apps.http.service import DecisionRequest
 from zhitou.assembly import open_service
 from zhitou.core.clock import FixedClock
 from zhitou.core.errors import NotFoundError
@@ -14,18 +15,7 @@ from zhitou.events.schema import Event
 
 NOW_US = 1_720_000_000_000_000
 SECOND = 1_000_000
-
-
-@dataclass(frozen=True)
-class Ask:
-    request_id: str
-    subject: str
-    at_us: int
-    channel: str = "onsite"
-    size: tuple = (300, 250)
-    slots: int = 2
-    locale: str | None = None
-    consent: tuple = ()
+Ask = partial(DecisionRequest, channel="onsite", size=(300, 250), slots=2, placement="home")
 
 
 @pytest.fixture

@@ -5,14 +5,12 @@ B = requests, K = ads of each, R = rows, F = fields, G = columns, S = slots.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.special import expit
 
 from zhitou.core.errors import ModelError, SchemaError
 from zhitou.learning.manifest import load_arrays, save_arrays
@@ -22,11 +20,9 @@ from zhitou.response.deep_forward import Weights, forward
 from zhitou.response.deep_inputs import AdSide, Codes, RequestSide, Side
 from zhitou.response.groups import GroupCalibration, Level
 from zhitou.response.linear import ad_terms
-from zhitou.response.response import Response
+from zhitou.response.response import CHUNK, Response, digest_of, probability
 from zhitou.response.rows import Rows
 
-_CHUNK = 2_048
-_LOGIT_MOST = 16.0
 _KIND = "deep response"
 
 
@@ -71,7 +67,7 @@ class DeepResponse:
         z = self._first_slot(logits[..., 0], channel)
         buy = self.conversion(logits[..., 1])
         lead = np.shape(fields)[:-1]
-        pctr, pcvr = (expit(np.clip(v, -_LOGIT_MOST, _LOGIT_MOST)).reshape(lead) for v in (z, buy))
+        pctr, pcvr = (probability(v).reshape(lead) for v in (z, buy))
         return pctr, pcvr
 
     def click_logit(
@@ -93,14 +89,14 @@ class DeepResponse:
         logits = self.logits(rows, side)
         slot = np.minimum(rows.slot, len(self.examination) - 1)
         z = self.click(logits[:, 0] + self.line.click.line.slots[slot], self._groups(side, slot))
-        pclick, pcvr = (expit(np.clip(v, -_LOGIT_MOST, _LOGIT_MOST)) for v in (z, self.conversion(logits[:, 1])))
+        pclick, pcvr = (probability(v) for v in (z, self.conversion(logits[:, 1])))
         return pclick, pcvr
 
     def logits(self, rows: Rows, side: Side) -> np.ndarray:
         """float64 [R, 2]: of click and conversion in the first slot, before calibration."""
         out = np.empty((len(rows), 2))
-        for start in range(0, len(rows), _CHUNK):
-            part = slice(start, start + _CHUNK)
+        for start in range(0, len(rows), CHUNK):
+            part = slice(start, start + CHUNK)
             requests = side.requests.select(side.request[part])
             scored, _ = self._logits(rows.fields[part][:, None], rows.ad[part][:, None], requests, False)
             out[part] = scored[:, 0]
@@ -109,8 +105,8 @@ class DeepResponse:
     def hidden(self, rows: Rows, side: Side) -> np.ndarray:
         """float32 [R, H]: the last hidden layer of logged rows, what the doubt is a function of."""
         parts = []
-        for start in range(0, len(rows), _CHUNK):
-            part = slice(start, start + _CHUNK)
+        for start in range(0, len(rows), CHUNK):
+            part = slice(start, start + CHUNK)
             columns = self.line.scaling.columns(rows.fields[part])[:, None]
             parts.append(self._added(columns, rows.ad[part], side.requests.select(side.request[part]))[1][:, 0])
         return np.concatenate(parts)
@@ -133,10 +129,10 @@ class DeepResponse:
         numbers = np.full((B, K), -1) if ads is None else ads.reshape(B, K)
         known = RequestSide.nothing(1, self._like) if requests is None else requests
         out, doubt = np.empty((B, K, 2)), np.zeros((B, K))
-        step = max(1, _CHUNK // max(K, 1))
+        step = max(1, CHUNK // max(K, 1))
         for b in range(0, B, step):
-            for k in range(0, K, _CHUNK):
-                at = (slice(b, b + step), slice(k, k + _CHUNK))
+            for k in range(0, K, CHUNK):
+                at = (slice(b, b + step), slice(k, k + CHUNK))
                 mine = known.select(np.arange(b, min(b + step, B)))
                 out[at], doubt[at] = self._logits(flat[at], numbers[at], mine, doubts)
         return out, doubt, known.channel
@@ -209,9 +205,7 @@ class DeepResponse:
     @cached_property
     def version(self) -> str:
         """A hash of every number the predictions depend on: equal versions predict equally."""
-        digest = hashlib.blake2b("\x1f".join(self.fields).encode(), digest_size=12)
-        for key, value in sorted(self._arrays().items()):
-            digest.update(f"{key}{value.dtype}{value.shape}".encode() + np.ascontiguousarray(value).tobytes())
+        digest = digest_of(self.fields, self._arrays())
         names = (self.request_names, self.ads.names, [level.keys for level in self.click.levels])
         digest.update(repr(names).encode())
         return f"deep_{digest.hexdigest()}"

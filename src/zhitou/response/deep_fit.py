@@ -6,19 +6,15 @@ for the network anew each epoch; both are corrected in the odds, exactly, so tha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from scipy.special import expit
-from threadpoolctl import threadpool_limits
 
 from zhitou.core.chance import Chance
 from zhitou.core.errors import ConfigError
-from zhitou.evaluation.classification import log_losses
 from zhitou.learning.fit import FitReport, fit
 from zhitou.learning.progress import Progress
 from zhitou.response.calibrate import calibrate
@@ -32,9 +28,8 @@ from zhitou.response.groups import calibrate_groups
 from zhitou.response.model import joint_loss
 from zhitou.response.response import Response
 from zhitou.response.rows import Rows
-from zhitou.response.train import fit_response
+from zhitou.response.train import fit_response, gate, one_core
 
-_GATES = (0.0, 0.25, 0.5, 0.75, 1.0)
 _NO_NETWORK = 2**62  # clicks that the line's own network would need
 _LINE_LATER = 0.02  # of the rows that teach the line, to keep: it is calibrated here, on later ones
 _LINE_ROWS_LEAST = 50_000  # unclicked rows kept for the line at least
@@ -59,23 +54,11 @@ def fit_deep(
         raise ConfigError("a response model needs rows; use baselines.fit_constant until something was shown")
     if len(side.request) != len(rows):
         raise ConfigError(f"expected a side of {len(rows):,} rows, got {len(side.request):,}; use the same log")
-    with _one_core():
+    with one_core():
         response = _fit(rows, config, chance, side, progress)
     if folder is not None:
         response.save(folder)
     return response
-
-
-@contextmanager
-def _one_core() -> Iterator[None]:
-    """Sums in one order on every machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1):
-            yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _fit(rows: Rows, config: DeepConfig, chance: Chance, side: Side, progress: Progress | None) -> DeepResponse:
@@ -161,10 +144,10 @@ def _network(
     )
     weights = network.arrays()
     added = replace(bare, network=weights, gates=(1.0, 1.0)).logits(rows, side) - bare.logits(rows, side)
-    gate, buy_gate = _gate(base[:, 0], added[:, 0], rows.clicked, folds.click_later), 0.0
+    click_gate, buy_gate = gate(base[:, 0], added[:, 0], rows.clicked, folds.click_later), 0.0
     if buys >= config.line.conversions_least:
-        buy_gate = _gate(base[:, 1], added[:, 1], rows.converted, folds.buy_later)
-    return (weights if gate or buy_gate else None), (gate, buy_gate), done
+        buy_gate = gate(base[:, 1], added[:, 1], rows.converted, folds.buy_later)
+    return (weights if click_gate or buy_gate else None), (click_gate, buy_gate), done
 
 
 class _Batches:
@@ -231,12 +214,6 @@ class _Batches:
         return total / len(self.later)
 
 
-def _gate(base: np.ndarray, added: np.ndarray, labels: np.ndarray, later: np.ndarray) -> float:
-    """The share of the network under which later rows are most probable; above 0 it must do so e times."""
-    losses = [log_losses(labels[later], expit(base[later] + gate * added[later])).sum() for gate in _GATES]
-    return _GATES[int(np.argmin(np.asarray(losses) + (np.asarray(_GATES) > 0)))]
-
-
 def _with_slots(logits: np.ndarray, line: Response, slot: np.ndarray) -> np.ndarray:
     slots = line.click.line.slots
     return logits + np.stack([slots[np.minimum(slot, len(slots) - 1)], np.zeros(len(slot))], 1)
@@ -281,13 +258,5 @@ def _calibrated(
 
 def _figures(rows: Rows, folds: Folds, done: FitReport | None) -> dict[str, int]:
     """What the fit saw, for the manifest."""
-    figures = {
-        "rows": len(rows),
-        "clicks": int(rows.clicked.sum()),
-        "mature_clicks": int((rows.clicked & rows.mature).sum()),
-        "mature_conversions": int((rows.converted & rows.mature).sum()),
-        "later_rows": int(folds.click_later.sum()),
-        "from_s": int(rows.time_s.min()),
-        "until_s": int(rows.time_s.max()),
-    }
+    figures = rows.counts() | {"later_rows": int(folds.click_later.sum())}
     return figures | ({} if done is None else {"epochs": len(done.curve), "steps": done.steps})

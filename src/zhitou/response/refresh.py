@@ -79,15 +79,7 @@ def _refresh(rows: Rows, champion: Response, config: ResponseConfig) -> Response
         conversion=made[1],
         network=network,
         examination=examination,
-        figures={
-            "refreshed_from": champion.version,
-            "rows": len(rows),
-            "clicks": int(rows.clicked.sum()),
-            "mature_clicks": int((rows.clicked & rows.mature).sum()),
-            "mature_conversions": int((rows.converted & rows.mature).sum()),
-            "from_s": int(rows.time_s.min()),
-            "until_s": int(rows.time_s.max()),
-        },
+        figures={"refreshed_from": champion.version, **rows.counts()},
     )
 
 

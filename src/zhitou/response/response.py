@@ -20,7 +20,7 @@ from zhitou.response.calibrate import Calibration
 from zhitou.response.fields import Scaling
 from zhitou.response.linear import Linear, Terms, ad_terms
 
-_CHUNK = 2_048  # rows that stay in the cache of one core together with all their intermediate columns
+CHUNK = 2_048  # rows that stay in the cache of one core together with all their intermediate columns
 _LOGIT_MOST = 16.0  # keeps every probability strictly inside (0, 1)
 _KIND = "response"
 
@@ -62,12 +62,12 @@ class Response:
         flat = np.asarray(fields, dtype=np.float32).reshape(math.prod(lead), fields.shape[-1])
         ads = None if ad is None else np.broadcast_to(ad, lead).ravel()
         out = np.empty((2, len(flat)))
-        for start in range(0, len(flat), _CHUNK):
-            rows = slice(start, start + _CHUNK)
+        for start in range(0, len(flat), CHUNK):
+            rows = slice(start, start + CHUNK)
             logits = self.logits(self.scaling.columns(flat[rows]))
             for o, head in enumerate((self.click, self.conversion)):
                 score = logits[:, o] if ads is None else logits[:, o] + ad_terms(head.line.ads, ads[rows])
-                out[o, rows] = expit(np.clip(head.calibration(score), -_LOGIT_MOST, _LOGIT_MOST))
+                out[o, rows] = probability(head.calibration(score))
         return out[0].reshape(lead), out[1].reshape(lead)
 
     def for_ads(self, ads: np.ndarray) -> BoundResponse:
@@ -95,10 +95,7 @@ class Response:
     @cached_property
     def version(self) -> str:
         """A hash of every number the predictions depend on: equal versions predict equally."""
-        digest = hashlib.blake2b("\x1f".join(self.fields).encode(), digest_size=12)
-        for key, value in sorted(self.arrays().items()):
-            digest.update(f"{key}{value.dtype}{value.shape}".encode() + np.ascontiguousarray(value).tobytes())
-        return f"response_{digest.hexdigest()}"
+        return f"response_{digest_of(self.fields, self.arrays()).hexdigest()}"
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything as named arrays: what is saved, and what the version is a hash of."""
@@ -196,6 +193,19 @@ def network_logits(network: dict[str, np.ndarray], columns: np.ndarray) -> np.nd
     hidden += n["second_shift"]
     np.maximum(hidden, 0, out=hidden)
     return crossed @ n["cross_out"] + hidden @ n["out"]
+
+
+def probability(logits: np.ndarray) -> np.ndarray:
+    """float64 of the same shape, strictly inside (0, 1)."""
+    return np.asarray(expit(np.clip(logits, -_LOGIT_MOST, _LOGIT_MOST)))
+
+
+def digest_of(fields: tuple[str, ...], arrays: dict[str, np.ndarray]) -> hashlib.blake2b:
+    """A hash, open for more, of a model's fields and of every one of its numbers."""
+    digest = hashlib.blake2b("\x1f".join(fields).encode(), digest_size=12)
+    for key, value in sorted(arrays.items()):
+        digest.update(f"{key}{value.dtype}{value.shape}".encode() + np.ascontiguousarray(value).tobytes())
+    return digest
 
 
 def _below(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

@@ -88,6 +88,17 @@ class Rows:
         mature = kept.mature & (kept.time_s + window_s <= now_s)
         return replace(kept, mature=mature, converted=kept.converted & mature)
 
+    def counts(self) -> dict[str, int]:
+        """How many there are of what, and from when until when (Unix seconds), for a manifest. Needs a row."""
+        return {
+            "rows": len(self),
+            "clicks": int(self.clicked.sum()),
+            "mature_clicks": int((self.clicked & self.mature).sum()),
+            "mature_conversions": int((self.converted & self.mature).sum()),
+            "from_s": int(self.time_s.min()),
+            "until_s": int(self.time_s.max()),
+        }
+
     @classmethod
     def concat(cls, *parts: Rows) -> Rows:
         """All rows of the parts, one part after the other. Refused: other fields, or another order of them."""

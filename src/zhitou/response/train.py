@@ -53,7 +53,7 @@ def fit_response(
     config, chance = config or ResponseConfig(), chance or Chance(0)
     if not len(rows):
         raise ConfigError("a response model needs rows; use baselines.Constant until something was shown")
-    with _one_core():
+    with one_core():
         if matured is not None:
             refuse_wrong_matured(matured, rows)
             matured = np.asarray(matured, dtype=np.float64)
@@ -89,7 +89,7 @@ def _fit(
 
 
 @contextmanager
-def _one_core() -> Iterator[None]:
+def one_core() -> Iterator[None]:
     """Sums in one order on every machine; matrices this small are slower on two cores than on one besides."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -182,11 +182,11 @@ def _fit_network(
     )
     weights = network.arrays()
     added = network_logits(weights, columns)
-    gate = _gate(base[:, 0], added[:, 0], rows.clicked, folds.click_later)
+    click_gate = gate(base[:, 0], added[:, 0], rows.clicked, folds.click_later)
     buy_gate = 0.0
     if buys >= config.conversions_least:
-        buy_gate = _gate(base[:, 1], added[:, 1], rows.converted, folds.buy_later, matured)
-    return weights, (gate, buy_gate), {"epochs": len(done.curve), "steps": done.steps}
+        buy_gate = gate(base[:, 1], added[:, 1], rows.converted, folds.buy_later, matured)
+    return weights, (click_gate, buy_gate), {"epochs": len(done.curve), "steps": done.steps}
 
 
 class _Batches:
@@ -249,7 +249,7 @@ class _Epoch:
         return iter(self._parts)
 
 
-def _gate(
+def gate(
     base: np.ndarray, added: np.ndarray, labels: np.ndarray, later: np.ndarray, matured: np.ndarray | None = None
 ) -> float:
     """The share of the network's logits under which the later rows are the most probable; 0 leaves the line alone.
@@ -280,13 +280,5 @@ def _examination(slot: np.ndarray, terms: np.ndarray, calibration: Calibration, 
 
 def _figures(rows: Rows, folds: Folds) -> dict[str, Any]:
     """What the fit saw, for the manifest."""
-    return {
-        "rows": len(rows),
-        "clicks": int(rows.clicked.sum()),
-        "mature_clicks": int((rows.clicked & rows.mature).sum()),
-        "mature_conversions": int((rows.converted & rows.mature).sum()),
-        "later_rows": int(folds.click_later.sum()),
-        "later_mature_clicks": int(folds.buy_later.sum()),
-        "from_s": int(rows.time_s.min()),
-        "until_s": int(rows.time_s.max()),
-    }
+    later = {"later_rows": int(folds.click_later.sum()), "later_mature_clicks": int(folds.buy_later.sum())}
+    return rows.counts() | later
