@@ -11,13 +11,15 @@ from hypothesis import strategies as st
 
 from zhitou.evaluation.experiment import (
     Claim,
+    Counts,
     Estimate,
     Moments,
     RatioMoments,
-    anytime_lift,
+    difference,
     paired_difference,
     paired_lift,
     relative_lift,
+    relative_lift_fieller,
     sample_ratio,
     sample_size,
     sequence_half_width,
@@ -124,19 +126,37 @@ def test_a_confidence_sequence_is_wider_than_one_look_and_narrows() -> None:
     assert sequence_half_width(1, 1.0, tuned_n=tuned) == pytest.approx(expected)  # type: ignore[arg-type]
 
 
-def test_peeking_at_a_confidence_sequence_hardly_ever_rejects_the_truth() -> None:
-    rng = np.random.default_rng(0)
-    wrong = 0
-    for _ in range(200):
-        arms = [rng.exponential(1.0, (20, 200)) for _ in range(2)]
-        sums = [Moments(0, 0.0, 0.0), Moments(0, 0.0, 0.0)]
-        for look in range(20):
-            sums = [s + Moments.of(a[look]) for s, a in zip(sums, arms, strict=True)]
-            lift = anytime_lift(sums[0], sums[1], tuned_n=4_000)
-            if not lift.low <= 0 <= lift.high:
-                wrong += 1
-                break
-    assert wrong <= 0.05 * 200
+def test_counts_are_moments_of_zeros_and_ones() -> None:
+    counts, moments = Counts(4, 1), Moments.of([0.0, 1.0, 0.0, 0.0])
+    assert counts.mean == moments.mean == 1 / 4
+    assert counts.variance_of_mean == pytest.approx(moments.variance_of_mean)
+    assert Counts(1, 0) + Counts(3, 1) == counts
+
+
+def test_a_rate_without_positives_still_has_an_upper_limit() -> None:
+    # Wilson: z² / (n + z²) = 3.8415 / 103.8415.
+    rate = Counts(100, 0).interval()
+    assert (rate.value, rate.low) == (0, 0)
+    assert rate.high == pytest.approx(3.841459 / 103.841459, rel=1e-6)
+
+
+def test_moments_come_back_from_a_reported_mean_and_variance() -> None:
+    arm = Moments.of([1.0, 2.0, 3.0, 6.0])
+    again = Moments.from_mean(4, 3.0, 14 / 3)
+    assert (again.mean, again.variance) == (arm.mean, pytest.approx(arm.variance))
+
+
+def test_a_difference_adds_the_variances_of_both_arms() -> None:
+    found = difference(Counts(101, 50), Counts(401, 100))
+    error = math.sqrt(50 / 101 * 51 / 101 / 100 + 100 / 401 * 301 / 401 / 400)
+    assert found.value == pytest.approx(50 / 101 - 100 / 401)
+    assert found.high - found.value == pytest.approx(Z * error, rel=1e-6)
+
+
+def test_fieller_bears_a_treatment_without_positives_and_the_log_does_not() -> None:
+    nothing, some = Counts(1_000, 0), Counts(1_000, 100)
+    assert relative_lift(nothing, some).high == math.inf
+    assert -1.1 < relative_lift_fieller(nothing, some).low <= -1 <= relative_lift_fieller(nothing, some).high < -0.9
 
 
 @pytest.mark.parametrize(

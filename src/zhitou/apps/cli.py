@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from zhitou.apps.experiment import experiment
 from zhitou.core.errors import ConfigError, ZhitouError
 
 # Idle threads sleep instead of spinning: on a machine that is shared, training is many times faster. Set before
@@ -34,6 +35,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+app.add_typer(experiment, name="experiment")
 
 Out = Annotated[Path, typer.Option("--out", help="Folder of the run; everything is written below it.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same decisions to the byte.")]
@@ -182,9 +185,10 @@ def serve(
     key: Annotated[str, typer.Option(help="Name of a new API key to make and print.")] = "",
 ) -> None:
     """Open the shop of a finished run over HTTP: `zhitou serve --out out`."""
+    from zhitou.apps.http import settings as door
     from zhitou.apps.http.app import create_app
     from zhitou.apps.http.server import serve as listen
-    from zhitou.apps.http.settings import HttpSettings, add_key, load_keys, load_or_create_link_key
+    from zhitou.apps.http.settings import HttpSettings, add_key, load_keys
     from zhitou.assembly import RESPONSE, open_service
     from zhitou.feedback.registry import Registry
     from zhitou.loop.follow import following
@@ -195,7 +199,8 @@ def serve(
     url = public_url or f"http://{host}:{port}"
     settings = HttpSettings(
         tenant=service.pseudonyms.tenant,
-        link_key=load_or_create_link_key(folder),
+        link_key=door.load_or_create_link_key(folder),
+        address_key=door.load_or_create_address_key(folder),
         keys=load_keys(folder),
         public_url=url,
         hosts=tuple({"127.0.0.1", "localhost", "[::1]", host}),

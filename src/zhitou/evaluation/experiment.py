@@ -1,4 +1,4 @@
-"""Experiments: means and ratios with their uncertainty, lifts, intervals that survive peeking, three verdicts.
+"""Experiments: means and ratios with their uncertainty, lifts, claims and their three verdicts.
 
 A statistic is a frozen dataclass of sufficient sums: shards, days and streams merge exactly with `+`. What
 cannot be known yet (one row has no variance) is NaN, an interval of everything, the verdict "inconclusive".
@@ -71,6 +71,11 @@ class Moments:
         x = np.asarray(values, dtype=np.float64)
         return cls(len(x), float(x.sum()), float(np.dot(x, x)))
 
+    @classmethod
+    def from_mean(cls, n: int, mean: float, variance: float) -> Moments:
+        """From a count, a mean and the unbiased variance, as reports give them."""
+        return cls(n, n * mean, max(n - 1, 0) * variance + n * mean**2)
+
     def __add__(self, other: Moments) -> Moments:
         return Moments(self.n + other.n, self.total + other.total, self.squares + other.squares)
 
@@ -94,6 +99,43 @@ class Moments:
     def interval(self, level: float = LEVEL) -> Estimate:
         """The mean with its normal interval."""
         return Estimate.normal(self.mean, math.sqrt(self.variance_of_mean), level)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Units and how many of them were positive: clicks of impressions, buyers of shoppers.
+
+    >>> Counts(1000, 5) + Counts(1000, 7)
+    Counts(n=2000, positives=12)
+    """
+
+    n: int
+    positives: int
+
+    def __post_init__(self) -> None:
+        assert 0 <= self.positives <= self.n, "positives are some of the units"
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(self.n + other.n, self.positives + other.positives)
+
+    @property
+    def mean(self) -> float:
+        """positives / n, NaN without units."""
+        return self.positives / self.n if self.n else math.nan
+
+    @property
+    def variance_of_mean(self) -> float:
+        """p (1 - p) / (n - 1), NaN below two units."""
+        return self.mean * (1 - self.mean) / (self.n - 1) if self.n > 1 else math.nan
+
+    def interval(self, level: float = LEVEL) -> Estimate:
+        """The rate with Wilson's interval, which bears no positives at all."""
+        if not self.n:
+            return Estimate(math.nan, 0.0, 1.0, level)
+        z2 = _z(level) ** 2
+        centre = (self.positives + z2 / 2) / (self.n + z2)
+        reach = math.sqrt(z2 * (self.positives * (1 - self.mean) + z2 / 4)) / (self.n + z2)
+        return Estimate(self.mean, max(centre - reach, 0.0), min(centre + reach, 1.0), level)
 
 
 @dataclass(frozen=True)
@@ -148,31 +190,40 @@ class RatioMoments:
 
 def relative_lift(treatment: Statistic, control: Statistic, level: float = LEVEL) -> Estimate:
     """treatment / control - 1, its interval built on the log of the ratio; dividing two intervals is wrong."""
-    return _lift(treatment, control, _z(level), level)
+    return lift_within(treatment, control, _z(level), level)
 
 
-def anytime_lift(treatment: Statistic, control: Statistic, tuned_n: int, level: float = LEVEL) -> Estimate:
-    """The lift by a confidence sequence: right at all looks at once, so one may peek and stop as one likes.
+def relative_lift_fieller(treatment: Statistic, control: Statistic, level: float = LEVEL) -> Estimate:
+    """treatment / control - 1 with Fieller's interval: every ratio r for which treatment - r · control may be zero.
 
-    `tuned_n`: units of both arms together at which the sequence is narrowest; state it before looking.
+    Bears a treatment without positives; where the control may itself be zero, the interval is everything.
     """
-    n = treatment.n + control.n
-    return _lift(treatment, control, sequence_half_width(n, math.sqrt(n), tuned_n, level), level)
+    spread = treatment.variance_of_mean, control.variance_of_mean
+    return fieller(treatment.mean, control.mean, *spread, _z(level), level)
 
 
-def sequence_half_width(n: int, deviation: float, tuned_n: int, level: float = LEVEL) -> float:
-    """Half width of an asymptotic confidence sequence of a mean, after n rows of standard deviation `deviation`.
+def difference(treatment: Statistic, control: Statistic, level: float = LEVEL) -> Estimate:
+    """treatment - control, with its normal interval."""
+    error = math.sqrt(treatment.variance_of_mean + control.variance_of_mean)
+    return Estimate.normal(treatment.mean - control.mean, error, level)
 
-    s · sqrt(2 (n rho² + 1) / (n² rho²) · log(sqrt(n rho² + 1) / alpha)), with s the deviation, alpha = 1 - level
-    and rho² = (-2 log alpha + log(1 - 2 log alpha)) / tuned_n, which makes it narrowest at tuned_n
-    (Waudby-Smith, Arbour, Sinha, Kennedy, Ramdas: Time-uniform central limit theory).
+
+def sequence_reach(n: int | float | np.ndarray, tuned_n: float, level: float = LEVEL) -> np.ndarray:
+    """Half width, in standard errors after n rows, of an asymptotic confidence sequence: right at all looks at once.
+
+    sqrt(2 (x + 1) / x · log(sqrt(x + 1) / alpha)) with x = n rho², alpha = 1 - level and
+    rho² = (-2 log alpha + log(1 - 2 log alpha)) / tuned_n, which makes the sequence narrowest at tuned_n
+    (Waudby-Smith, Arbour, Sinha, Kennedy, Ramdas: Time-uniform central limit theory). inf without rows.
     """
     alpha = 1 - level
-    if n < 1:
-        return math.inf
-    rho2 = (-2 * math.log(alpha) + math.log(1 - 2 * math.log(alpha))) / tuned_n
-    inner = n * rho2 + 1
-    return deviation * math.sqrt(2 * inner / (n * n * rho2) * math.log(math.sqrt(inner) / alpha))
+    x = np.asarray(n, dtype=np.float64) * ((-2 * math.log(alpha) + math.log(1 - 2 * math.log(alpha))) / tuned_n)
+    safe = np.where(x > 0, x, 1.0)
+    return np.where(x > 0, np.sqrt(2 * (safe + 1) / safe * np.log(np.sqrt(safe + 1) / alpha)), np.inf)
+
+
+def sequence_half_width(n: int, deviation: float, tuned_n: float, level: float = LEVEL) -> float:
+    """Half width of that sequence for a mean, after n rows of standard deviation `deviation`."""
+    return deviation / math.sqrt(n) * float(sequence_reach(n, tuned_n, level)) if n > 0 else math.inf
 
 
 def paired_difference(
@@ -208,19 +259,36 @@ def paired_lift(
     """
     y, x = np.asarray(treatment, dtype=np.float64), np.asarray(control, dtype=np.float64)
     n = len(y)
-    value = float(y.mean() / x.mean()) - 1 if n and x.mean() else math.nan
-    everything = Estimate(value, -math.inf, math.inf, level)
     if n < 2:
-        return everything
-    t2 = float(stats.t.ppf((1 + level) / 2, n - 1)) ** 2 / n
-    covariance = np.cov(y, x)
-    a = x.mean() ** 2 - t2 * covariance[1, 1]
-    b = x.mean() * y.mean() - t2 * covariance[0, 1]
-    c = y.mean() ** 2 - t2 * covariance[0, 0]
-    if a <= 0 or x.mean() <= 0:
-        return everything
+        value = float(y.mean() / x.mean()) - 1 if n and x.mean() else math.nan
+        return Estimate(value, -math.inf, math.inf, level)
+    covariance = np.cov(y, x) / n
+    reach = float(stats.t.ppf((1 + level) / 2, n - 1))
+    spread = float(covariance[0, 0]), float(covariance[1, 1])
+    return fieller(float(y.mean()), float(x.mean()), *spread, reach, level, float(covariance[0, 1]))
+
+
+def fieller(
+    top: float,
+    bottom: float,
+    top_variance: float,
+    bottom_variance: float,
+    reach: float,
+    level: float,
+    covariance: float = 0.0,
+) -> Estimate:
+    """top / bottom - 1, its interval all r with |top - r · bottom| <= reach · its standard error (Fieller 1954).
+
+    variances and covariance are those of the two means. Everything where bottom is not clearly above zero.
+    """
+    value = top / bottom - 1 if bottom else math.nan
+    a = bottom**2 - reach**2 * bottom_variance
+    b = bottom * top - reach**2 * covariance
+    c = top**2 - reach**2 * top_variance
+    if not (a > 0 and bottom > 0 and math.isfinite(c)):
+        return Estimate(value, -math.inf, math.inf, level)
     root = math.sqrt(max(b * b - a * c, 0.0))
-    return Estimate(value, float((b - root) / a) - 1, float((b + root) / a) - 1, level)
+    return Estimate(value, (b - root) / a - 1, (b + root) / a - 1, level)
 
 
 @dataclass(frozen=True)
@@ -277,8 +345,11 @@ def _z(level: float) -> float:
     return float(stats.norm.ppf((1 + level) / 2))
 
 
-def _lift(treatment: Statistic, control: Statistic, reach: float, level: float) -> Estimate:
-    """exp(log ratio ± reach errors) - 1; everything where a mean is not above zero or has no error yet."""
+def lift_within(treatment: Statistic, control: Statistic, reach: float, level: float) -> Estimate:
+    """treatment / control - 1 within exp(log ratio ± reach errors) - 1.
+
+    Everything where a mean is not above zero or has no error yet.
+    """
     top, bottom = treatment.mean, control.mean
     value = top / bottom - 1 if bottom else math.nan
     if not (top > 0 and bottom > 0):
