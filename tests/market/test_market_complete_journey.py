@@ -17,9 +17,9 @@ from zhitou.catalog.table import ItemTable
 from zhitou.core.chance import Chance
 from zhitou.events.histories import Histories
 from zhitou.events.schema import EVENT_SCHEMA
-from zhitou.market.acceptance import resemblance
 from zhitou.market.campaigns import demo_campaigns
 from zhitou.market.fit import Market
+from zhitou.market.resemblance import resemblance
 
 CUT_S = 1_509_926_400  # 2017-11-06, eight weeks before the end
 SOLD = "quantity > 0 and sales_value > 0"

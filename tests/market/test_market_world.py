@@ -10,8 +10,8 @@ import pytest
 
 from zhitou.core.chance import Chance
 from zhitou.core.errors import ConfigError
-from zhitou.market.acceptance import kolmogorov, resemblance, total_variation
 from zhitou.market.fit import Market
+from zhitou.market.resemblance import kolmogorov, resemblance, total_variation
 
 DAY = 86_400
 

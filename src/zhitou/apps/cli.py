@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 
 from zhitou.apps.experiment import experiment
+from zhitou.apps.simulate import simulate
 from zhitou.core.errors import ConfigError, ZhitouError
 
 # Idle threads sleep instead of spinning: on a machine that is shared, training is many times faster. Set before
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 
 app.add_typer(experiment, name="experiment")
+app.command()(simulate)
 
 Out = Annotated[Path, typer.Option("--out", help="Folder of the run; everything is written below it.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same decisions to the byte.")]

@@ -1,180 +1,172 @@
-"""Whether a fitted world resembles the data: what its shoppers buy on their own beside what real ones bought.
+"""Whether a market may be used to compare policies: a list of criteria, each met or not met, none of them softened.
 
-Each row has a yardstick: the same distance between two real periods. A world need not be closer to the data than
-the data are to themselves.
+A criterion holds a simulated figure against a real one. Real rows that judge were not fitted to, wherever rows are
+compared; where a fit is held against the figure it was fitted to, the criterion's name says "fitted".
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import lightgbm
 import numpy as np
+from sklearn.metrics import roc_auc_score
 
-from zhitou.campaign.adbook import AdBook
 from zhitou.core.chance import Chance
-from zhitou.core.units import SECONDS_PER_DAY
-from zhitou.events.histories import PURCHASE, Histories
-from zhitou.market.fit import Market
-from zhitou.market.habits import HOUR_S, HOURS, hour_of_week
+from zhitou.evaluation.experiment import LEVEL, Estimate, Moments
+from zhitou.market.bandit_fit import PUBLISHED, BanditFit, Replay, replay
+from zhitou.market.resemblance import kolmogorov
+from zhitou.market.responses import ARMS, Answers, Customers, MailResponse
 
-TOTAL_VARIATION = "total variation"
-KOLMOGOROV = "Kolmogorov-Smirnov"
-DIFFERENCE = "difference"
+LIFT_POINTS = 0.05
+PRICE_DISTANCE = 0.02
+WIN_RATE_DISTANCE = 0.02
+TELLS_APART = 0.55  # area under the curve of a classifier that tells real from simulated; 0.5 is blind
+WORLDS = 500
+MAILS_EACH = 20  # simulated answers of each customer, so that their own chance is small beside the real one's
+AUCTIONS = 200_000
 
 
 @dataclass(frozen=True)
-class Resemblance:
-    """One line of the report. real and simulated: the headline figure of each (a mean, a rate, a top share).
-
-    distance by `measure`: 0 is equal, 1 as far as can be. yardstick: the distance between two real periods of that
-    length, NaN where there is no second one.
-    """
+class Criterion:
+    """One line of the report. low, high: where the simulated figure must lie, both ends included."""
 
     name: str
     real: float
     simulated: float
-    distance: float
-    measure: str
-    yardstick: float
+    low: float
+    high: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether it lies there; a figure that could not be computed (NaN) fails."""
+        return bool(self.low <= self.simulated <= self.high)
 
 
 @dataclass(frozen=True)
-class _Period:
-    """What was bought in some days. owner, kind, hour, repeat: one per line; baskets: int64 [H]; price micros."""
+class Report:
+    """All criteria of a market. accepted: every one of them, and at least one, is met."""
 
-    kind: np.ndarray
-    price: np.ndarray
-    repeat: np.ndarray
-    baskets: np.ndarray
-    sizes: np.ndarray
-    hour: np.ndarray
+    criteria: tuple[Criterion, ...]
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the market may be used."""
+        return bool(self.criteria) and all(one.passed for one in self.criteria)
+
+    def failed(self) -> tuple[Criterion, ...]:
+        """Those that are not met."""
+        return tuple(one for one in self.criteria if not one.passed)
+
+    def lines(self) -> list[str]:
+        """The report as text, one line a criterion, the verdict last."""
+        head = f"{'criterion':58}{'real':>11}{'simulated':>11}{'must lie in':>24}  verdict"
+        body = [
+            f"{one.name:58}{one.real:11.4g}{one.simulated:11.4g}{f'[{one.low:.4g}, {one.high:.4g}]':>24}  "
+            + ("passed" if one.passed else "FAILED")
+            for one in self.criteria
+        ]
+        failed = len(self.failed())
+        told = "accepted" if self.accepted else f"NOT accepted: {failed} of {len(self.criteria)} failed"
+        return [head, *body, told]
 
 
-def resemblance(
-    market: Market, book: AdBook, later: Histories, chance: Chance, *, days: int = 28
-) -> tuple[Resemblance, ...]:
-    """The report: a world of `days` days after the fit beside the real days that followed, `later`.
+def lift_criteria(
+    fit: BanditFit, chance: Chance, rates: Sequence[np.ndarray] | None = None, *, worlds: int = WORLDS
+) -> tuple[Criterion, ...]:
+    """Thompson over random in fresh worlds, within 5 points of each published lift.
 
-    later: the same subjects' behaviour from the cut on (at least `days` days of it, or the yardstick shrinks).
+    chance: another seed than the fit's. rates: one float64 [W, I] for each of PUBLISHED, the true click rates of a
+    market's own ads; drawn from the fit if None.
     """
-    start_s = -(-(int(market.purchases.time_s.max()) + 1) // HOUR_S) * HOUR_S
-    span = days * SECONDS_PER_DAY
-    own = market.world(book, chance, start_s, days).plan.own
-    simulated = _period(market, own.subject, own.item, own.time_s, own.price_micros, own.order)
-    real = _real(market, later.keep(later.time_s < start_s + span))
-    before = _real(market, market.purchases.since(start_s - span), known_before_s=start_s - span)
-    lines = [_compare(name, measure, real, simulated, before, days) for name, measure in MEASURES]
-    return tuple(lines) + _redemption(market, chance)
+    criteria = []
+    for number, one in enumerate(PUBLISHED):
+        own = None if rates is None else rates[number]
+        told: Replay = replay(fit, one, worlds, chance.child("accept-lift"), own)
+        name = f"Thompson over random, {one.campaign} (fitted)" if own is None else _own_ads(one.campaign)
+        criteria.append(Criterion(name, one.lift, told.lift, one.lift - LIFT_POINTS, one.lift + LIFT_POINTS))
+    return tuple(criteria)
 
 
-def _real(market: Market, histories: Histories, known_before_s: int | None = None) -> _Period:
-    bought = histories.keep(histories.action == PURCHASE)
-    owner = bought.subject_of_event
-    order = owner * (int(bought.step.max(initial=0)) + 1) + bought.step
-    return _period(market, owner, bought.item, bought.time_s, bought.price_micros, order, known_before_s)
+def _own_ads(campaign: str) -> str:
+    return f"Thompson over random, {campaign}, this market's own ads"
 
 
-def _period(
-    market: Market,
-    owner: np.ndarray,
-    item: np.ndarray,
-    time_s: np.ndarray,
-    price: np.ndarray,
-    order: np.ndarray,
-    known_before_s: int | None = None,
-) -> _Period:
-    past = market.purchases if known_before_s is None else market.purchases.before(known_before_s)
-    width = len(market.items)
-    seen = np.sort(past.subject_of_event * width + past.item)
-    key = owner * width + item
-    first, sizes = np.unique(order, return_index=True, return_counts=True)[1:]
-    return _Period(
-        kind=np.bincount(market.type_of_item[item], minlength=len(market.tastes.share)),
-        price=np.log(price[price > 0]),
-        repeat=seen[np.minimum(np.searchsorted(seen, key), len(seen) - 1)] == key,
-        baskets=np.bincount(owner[first], minlength=len(market.subjects)),
-        sizes=sizes,
-        hour=np.bincount(hour_of_week(time_s), minlength=HOURS),
-    )
+def mail_criteria(
+    fit: MailResponse,
+    customers: Customers,
+    arm: np.ndarray,
+    answers: Answers,
+    chance: Chance,
+    *,
+    each: int = MAILS_EACH,
+) -> tuple[Criterion, ...]:
+    """Each arm's level and each mail's effect on visits, conversions and spend inside the trial's 95 % intervals.
+
+    The trial: customers, arm and answers [N]. Simulated: every customer `each` times under each arm.
+    """
+    draw = chance.stream("accept-mail")
+    everybody = np.tile(np.arange(len(customers)), each)
+    many = customers.take(everybody)
+    simulated = [fit.answer(many, np.full(len(many), one), draw) for one in range(len(ARMS))]
+    criteria = []
+    for column, scale in (("visited", 1.0), ("converted", 1.0), ("spend_micros", 1e6)):
+        real = [Moments.of(getattr(answers, column)[arm == one] / scale) for one in range(len(ARMS))]
+        made = [float(getattr(s, column).mean()) / scale for s in simulated]
+        for one, name in enumerate(ARMS):
+            told = real[one].interval()
+            criteria.append(Criterion(f"mail {name}: {column}", told.value, made[one], told.low, told.high))
+        for one in range(1, len(ARMS)):
+            gap = np.sqrt(real[one].variance_of_mean + real[0].variance_of_mean)
+            told = Estimate.normal(real[one].mean - real[0].mean, float(gap), LEVEL)
+            name = f"mail {ARMS[one]} over none: {column}"
+            criteria.append(Criterion(name, told.value, made[one] - made[0], told.low, told.high))
+    return tuple(criteria)
 
 
-MEASURES = (
-    ("type shares", TOTAL_VARIATION),
-    ("hour of the week", TOTAL_VARIATION),
-    ("baskets a week", KOLMOGOROV),
-    ("lines a basket", KOLMOGOROV),
-    ("price paid", KOLMOGOROV),
-    ("repeat share", DIFFERENCE),
-)
-
-
-def _compare(name: str, measure: str, real: _Period, simulated: _Period, before: _Period, days: int) -> Resemblance:
-    values = [_values(name, period) for period in (real, simulated, before)]
-    measured = {TOTAL_VARIATION: total_variation, KOLMOGOROV: kolmogorov, DIFFERENCE: _difference}[measure]
-    scale = 7 / days if name == "baskets a week" else 1.0
-    head = [_headline(measure, name, v) * scale for v in values[:2]]
-    distance, yardstick = (measured(values[0], other) for other in values[1:])
-    return Resemblance(name, head[0], head[1], distance, measure, yardstick)
-
-
-def _values(name: str, period: _Period) -> np.ndarray:
-    return {
-        "type shares": period.kind,
-        "hour of the week": period.hour,
-        "baskets a week": period.baskets,
-        "lines a basket": period.sizes,
-        "price paid": period.price,
-        "repeat share": period.repeat,
-    }[name]
-
-
-def _headline(measure: str, name: str, values: np.ndarray) -> float:
-    """The largest share, the mean, or for prices the geometric mean in units of currency."""
-    if measure == TOTAL_VARIATION:
-        return float(values.max() / max(values.sum(), 1))
-    return float(np.exp(values.mean()) / 1e6) if name == "price paid" else float(values.mean())
-
-
-def _redemption(market: Market, chance: Chance) -> tuple[Resemblance, ...]:
-    """Rate and delay of answers to contacts, where they were fitted to data."""
-    fitted = market.redemption
-    if not fitted.fitted:
-        return ()
-    draw = chance.stream("market-acceptance")
-    rate = float((draw.random(fitted.contacts) < fitted.rate).mean())
-    delay = fitted.delay_days(draw.random(10_000))
-    half = fitted.delays_days[draw.permutation(fitted.redeemed)]
-    yardstick = kolmogorov(half[::2], half[1::2])
-    days = (float(fitted.delays_days.mean()), float(delay.mean()))
-    gap = abs(rate - fitted.rate)
+def price_criteria(name: str, counts: np.ndarray, simulated: np.ndarray) -> tuple[Criterion, ...]:
+    """Prices of one campaign: Kolmogorov distance to the real histogram (int64 [P], by whole price), and the largest
+    gap between real and simulated win rate of a bid at each tenth of the real prices.
+    """
+    real = np.repeat(np.arange(len(counts)), np.asarray(counts))
+    distance = kolmogorov(real, simulated)
+    bids = np.quantile(real, np.linspace(0.1, 0.9, 9), method="lower")
+    gaps = [abs(float((real <= bid).mean()) - float((simulated <= bid).mean())) for bid in bids]
     return (
-        Resemblance("redemption rate", fitted.rate, rate, gap, DIFFERENCE, float("nan")),
-        Resemblance("redemption delay", *days, kolmogorov(fitted.delays_days, delay), KOLMOGOROV, yardstick),
+        Criterion(f"price of {name}: distance (fitted)", 0.0, distance, 0.0, PRICE_DISTANCE),
+        Criterion(f"price of {name}: win rates (fitted)", 0.0, max(gaps), 0.0, WIN_RATE_DISTANCE),
     )
 
 
-def total_variation(a: np.ndarray, b: np.ndarray) -> float:
-    """Half the summed distance of two count vectors' shares.
+def apart_criterion(name: str, real: np.ndarray, simulated: np.ndarray, chance: Chance) -> Criterion:
+    """A classifier must not tell held-out real rows from simulated ones (float64 [N, columns], NaN = missing)."""
+    told = two_sample_auc(real, simulated, chance)
+    return Criterion(f"{name}: a classifier's AUC", 0.5, told, 0.0, TELLS_APART)
 
-    >>> total_variation(np.array([1, 1]), np.array([3, 1]))
-    0.25
+
+def two_sample_auc(real: np.ndarray, simulated: np.ndarray, chance: Chance) -> float:
+    """How well gradient-boosted trees tell the two apart: area under the curve, on rows they did not learn from.
+
+    Two folds: each half judges what the other taught; the mean of both. Equal numbers of rows are taken from both
+    sides at random. 0.5: not at all; 1: always. Lopez-Paz and Oquab, "Revisiting Classifier Two-Sample Tests" (2017).
     """
-    return float(np.abs(a / max(a.sum(), 1) - b / max(b.sum(), 1)).sum() / 2)
-
-
-def kolmogorov(a: np.ndarray, b: np.ndarray) -> float:
-    """The greatest distance of two samples' distribution functions; NaN if one is empty.
-
-    >>> kolmogorov(np.array([1.0, 2.0]), np.array([2.0, 3.0]))
-    0.5
-    """
-    if len(a) == 0 or len(b) == 0:
-        return float("nan")
-    a, b = np.sort(a), np.sort(b)
-    at = np.concatenate([a, b])
-    below = np.searchsorted(a, at, side="right") / len(a) - np.searchsorted(b, at, side="right") / len(b)
-    return float(np.abs(below).max())
-
-
-def _difference(a: np.ndarray, b: np.ndarray) -> float:
-    return abs(float(a.mean()) - float(b.mean()))
+    draw = chance.stream("two-sample")
+    size = min(len(real), len(simulated))
+    assert size >= 2, "two halves need two rows of each side"
+    sides = [side[draw.permutation(len(side))[:size]] for side in (real, simulated)]
+    rows, is_real = np.concatenate(sides), np.repeat([1, 0], size)
+    half = draw.permutation(2 * size) % 2 == 0
+    scores = []
+    for taught in (half, ~half):
+        trees = lightgbm.LGBMClassifier(
+            n_estimators=100,
+            num_leaves=15,
+            learning_rate=0.05,
+            min_child_samples=50,
+            random_state=int(draw.integers(2**31)),
+            n_jobs=1,
+            verbose=-1,
+        ).fit(rows[taught], is_real[taught])
+        scores.append(roc_auc_score(is_real[~taught], np.asarray(trees.predict_proba(rows[~taught]))[:, 1]))
+    return float(np.mean(scores))

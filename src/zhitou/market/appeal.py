@@ -6,23 +6,21 @@ H = shoppers, K = ads, C = distinct types of the ads, G = drift groups (categori
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import expit
+from scipy.special import expit, ndtri
 
 from zhitou.campaign.adbook import AdBook
 from zhitou.catalog.table import UNKNOWN
 from zhitou.core.chance import Chance
 from zhitou.core.units import SECONDS_PER_DAY
+from zhitou.market.fitted import Fitted
 from zhitou.market.habits import due_effect
-
-if TYPE_CHECKING:
-    from zhitou.market.fit import Market
 
 HOURS_PER_DAY = 24
 BRAND_PSEUDO_LINES = 3.0
+RARE = 1e-3  # a level at which the logit and the log of a chance move together
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class Appeal:
     price_micros: np.ndarray
 
 
-def draw_appeal(market: Market, book: AdBook, chance: Chance, start_s: int, days: int) -> Appeal:
+def draw_appeal(market: Fitted, book: AdBook, chance: Chance, start_s: int, days: int) -> Appeal:
     """This seed's truth. The mean click chance over shoppers (by visits), ads and slots is config.click_rate."""
     config = market.config
     types, column = np.unique(market.type_of_item[book.item], return_inverse=True)
@@ -67,6 +65,8 @@ def draw_appeal(market: Market, book: AdBook, chance: Chance, start_s: int, days
     weight = np.sqrt(market.habits.basket_rate)
     weight = (weight / weight.sum())[:, None] / len(book)
     click = seen + hidden
+    if config.ad_spread is not None:
+        click += _respread(click + moving, weight, config.ad_spread)
     click += _level(click + moving, weight, config.click_rate / float(np.mean(config.examination)))
     noise = config.conversion_sd * chance.stream("market-conversion").standard_normal(len(book))
     buying = config.conversion_taste_share * taste + noise
@@ -88,7 +88,22 @@ def draw_appeal(market: Market, book: AdBook, chance: Chance, start_s: int, days
     )
 
 
-def _true_taste(market: Market, types: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+def _respread(logit: np.ndarray, weight: np.ndarray, spread: float) -> np.ndarray:
+    """float64 [K]: what to add to each ad's logits so that the ads' mean chances are lognormal, their order kept.
+
+    Their logs become the quantiles of a normal law with deviation `spread`, as the click rates of real items were
+    fitted (bandit_fit). Clicks are rare, so a shift of the logit is a shift of the log of the chance.
+    """
+    base = _level(logit, weight, RARE)
+    of_shoppers = weight[:, :1] / weight[:, :1].sum()
+    mean = np.log((of_shoppers * expit(logit + base)).sum(axis=0))
+    ads = len(mean)
+    rank = np.empty(ads)
+    rank[np.argsort(mean, kind="stable")] = np.arange(ads)
+    return spread * ndtri((rank + 0.5) / ads) - (mean - mean.mean())
+
+
+def _true_taste(market: Fitted, types: np.ndarray, draw: np.random.Generator) -> np.ndarray:
     """float64 [H, C]: log((N q + A s) / ((N + A) s)) of a share q drawn from what the lines leave possible.
 
     s is everybody's share, N the lines of an average household, A the concentration: the scale on which the
@@ -102,7 +117,7 @@ def _true_taste(market: Market, types: np.ndarray, draw: np.random.Generator) ->
     return np.clip(ratio, -market.config.taste_clip, market.config.taste_clip)
 
 
-def _visible(market: Market, book: AdBook, kind: np.ndarray) -> np.ndarray:
+def _visible(market: Fitted, book: AdBook, kind: np.ndarray) -> np.ndarray:
     """float64 [H, K]: popularity of the type, own brand, own item, price fit and the deal on offer."""
     config, prices = market.config, market.prices
     share = np.log(market.tastes.share[kind])
@@ -121,7 +136,7 @@ def _visible(market: Market, book: AdBook, kind: np.ndarray) -> np.ndarray:
     )
 
 
-def _hidden(market: Market, book: AdBook, chance: Chance) -> np.ndarray:
+def _hidden(market: Fitted, book: AdBook, chance: Chance) -> np.ndarray:
     """float64 [H, K]: what no behaviour shows; the ad's own pull, and each shopper's whims by item and brand."""
     config, shoppers = market.config, len(market.subjects)
     brands, brand = np.unique(market.items.brand[book.item], return_inverse=True)
@@ -132,7 +147,7 @@ def _hidden(market: Market, book: AdBook, chance: Chance) -> np.ndarray:
     return pull + config.item_sd * by_item[:, item] + config.brand_sd * by_brand[:, brand]
 
 
-def _deal(market: Market, book: AdBook) -> np.ndarray:
+def _deal(market: Fitted, book: AdBook) -> np.ndarray:
     """float64 [K]: elasticity x log(the ad's price / the price usually paid); 0 where either is unknown."""
     usual = market.prices.item_price[book.item]
     known = (book.price_micros > 0) & (usual > 0)
@@ -140,7 +155,7 @@ def _deal(market: Market, book: AdBook) -> np.ndarray:
     return market.prices.elasticity * np.clip(ratio, -0.7, 0.7)
 
 
-def _paid(market: Market, book: AdBook) -> np.ndarray:
+def _paid(market: Fitted, book: AdBook) -> np.ndarray:
     """int64 [K]: the ad's price, else the item's usual one, else its type's, else 0."""
     price = book.price_micros.astype(float)
     for other in (market.prices.item_price[book.item], market.prices.type_price[market.type_of_item[book.item]]):
@@ -148,7 +163,7 @@ def _paid(market: Market, book: AdBook) -> np.ndarray:
     return np.round(price).astype(np.int64)
 
 
-def _own_lines(market: Market, item: np.ndarray) -> np.ndarray:
+def _own_lines(market: Fitted, item: np.ndarray) -> np.ndarray:
     """float64 [H, K]: lines of each item that each household bought."""
     place = np.full(len(market.items), -1)
     unique, back = np.unique(item, return_inverse=True)
@@ -159,7 +174,7 @@ def _own_lines(market: Market, item: np.ndarray) -> np.ndarray:
     return count.reshape(-1, len(unique))[:, back].astype(float)
 
 
-def _brand(market: Market, book: AdBook) -> np.ndarray:
+def _brand(market: Fitted, book: AdBook) -> np.ndarray:
     """float64 [H, K]: log of own lines of the ad's brand against what the household's types make one expect."""
     purchases, brand_of = market.purchases, market.items.brand
     owner, kind, brand = purchases.subject_of_event, market.type_of_item[purchases.item], brand_of[purchases.item]
@@ -177,7 +192,7 @@ def _brand(market: Market, book: AdBook) -> np.ndarray:
     return out
 
 
-def _groups(market: Market, book: AdBook, column: np.ndarray, columns: int) -> tuple[np.ndarray, int]:
+def _groups(market: Fitted, book: AdBook, column: np.ndarray, columns: int) -> tuple[np.ndarray, int]:
     """(int64 [C] drift group of each type, G): its second category level, or without one its strongest motive."""
     motive = np.argmax(market.tastes.motives[:, market.type_of_item[book.item]], axis=0)
     level = market.items.category[book.item, 1].astype(np.int64)

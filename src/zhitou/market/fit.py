@@ -1,4 +1,4 @@
-"""The market: what real behaviour before the cut says about its shoppers. H = shoppers, M = items, T = types."""
+"""Fits the market to real behaviour before the cut, and opens worlds on it."""
 
 from __future__ import annotations
 
@@ -13,29 +13,20 @@ from zhitou.core.chance import Chance
 from zhitou.core.errors import SourceError
 from zhitou.events.histories import PURCHASE, Histories
 from zhitou.market.config import MarketConfig
-from zhitou.market.habits import Habits, fit_habits
+from zhitou.market.fitted import Fitted
+from zhitou.market.habits import fit_habits
 from zhitou.market.plan import Plan, draw_plan
-from zhitou.market.prices import Prices, fit_prices
-from zhitou.market.redemption import Redemption, fit_redemption
-from zhitou.market.shelf import Shelf, stock_shelf
-from zhitou.market.tastes import Tastes, fit_tastes, product_types
+from zhitou.market.prices import fit_prices
+from zhitou.market.redemption import fit_redemption
+from zhitou.market.shelf import stock_shelf
+from zhitou.market.tastes import fit_tastes, product_types
 from zhitou.market.world import World
 
 
 @dataclass(frozen=True)
-class Market:
-    """A fitted market. `subjects` (object [H]) are the pseudonyms of the histories it was fitted to."""
+class Market(Fitted):
+    """A fitted market: the facts, and the worlds that follow from them."""
 
-    subjects: np.ndarray
-    items: ItemTable
-    config: MarketConfig
-    purchases: Histories = field(repr=False)
-    type_of_item: np.ndarray = field(repr=False)
-    tastes: Tastes = field(repr=False)
-    habits: Habits = field(repr=False)
-    prices: Prices = field(repr=False)
-    redemption: Redemption = field(repr=False)
-    shelf: Shelf = field(repr=False)
     _last_plan: dict[tuple[object, ...], Plan] = field(repr=False, default_factory=dict)
 
     @classmethod

@@ -7,7 +7,6 @@ D = days, O = lines that shoppers buy on their own.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,11 +15,9 @@ from zhitou.core.chance import Chance
 from zhitou.core.errors import ConfigError
 from zhitou.core.units import SECONDS_PER_DAY
 from zhitou.market.appeal import Appeal, draw_appeal
+from zhitou.market.fitted import Fitted
 from zhitou.market.habits import HOUR_S, HOURS, due_effect, hour_of_week
 from zhitou.market.shelf import draw_lines
-
-if TYPE_CHECKING:
-    from zhitou.market.fit import Market
 
 DRAWS = 5  # uniforms of one (visit, slot): click, click delay, conversion, conversion delay, quantity
 HOURS_PER_DAY = 24
@@ -62,7 +59,7 @@ class OwnLines:
 class Plan:
     """One seed's world before anything is shown."""
 
-    market: Market
+    market: Fitted
     book: AdBook
     start_s: int
     days: int
@@ -71,7 +68,7 @@ class Plan:
     own: OwnLines
 
 
-def draw_plan(market: Market, book: AdBook, chance: Chance, start_s: int, days: int) -> Plan:
+def draw_plan(market: Fitted, book: AdBook, chance: Chance, start_s: int, days: int) -> Plan:
     """The draws of this seed. Refused (ConfigError): no ad, no day, a start that is no whole hour."""
     if len(book) == 0 or days < 1 or start_s % HOUR_S:
         raise ConfigError(
@@ -82,7 +79,7 @@ def draw_plan(market: Market, book: AdBook, chance: Chance, start_s: int, days: 
     return Plan(market, book, start_s, days, visits, appeal, _own_lines(market, appeal, chance, start_s, days))
 
 
-def _visits(market: Market, chance: Chance, start_s: int, days: int) -> Visits:
+def _visits(market: Fitted, chance: Chance, start_s: int, days: int) -> Visits:
     """Poisson visits: a shopper comes as the square root of how often it buys, at the hours it buys."""
     wish = np.sqrt(market.habits.basket_rate)
     daily = market.config.visits_per_week / 7 * wish / wish.mean()
@@ -93,7 +90,7 @@ def _visits(market: Market, chance: Chance, start_s: int, days: int) -> Visits:
 
 
 def _arrivals(
-    market: Market, daily: np.ndarray, chance: Chance, purpose: str, start_s: int, days: int
+    market: Fitted, daily: np.ndarray, chance: Chance, purpose: str, start_s: int, days: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(subject, time_s, offsets by tick) of Poisson arrivals at `daily` [H] a day, spread over each own week."""
     subjects, times = [], []
@@ -112,7 +109,7 @@ def _arrivals(
     return np.concatenate(subjects), time_s, np.searchsorted(time_s, edges)
 
 
-def _own_lines(market: Market, appeal: Appeal, chance: Chance, start_s: int, days: int) -> OwnLines:
+def _own_lines(market: Fitted, appeal: Appeal, chance: Chance, start_s: int, days: int) -> OwnLines:
     """Baskets at the household's own rate and size. Of two candidate lines the more wanted one tends to win.
 
     Wanted: exp(drift + trend + repeat clock), so that what moves clicks is visible in behaviour too.
@@ -142,7 +139,7 @@ def _own_lines(market: Market, appeal: Appeal, chance: Chance, start_s: int, day
 
 
 def _more_wanted(
-    market: Market,
+    market: Fitted,
     appeal: Appeal,
     subject: np.ndarray,
     time_s: np.ndarray,
