@@ -11,6 +11,7 @@ from zhitou.core.chance import Chance
 from zhitou.strategy.auction import clear, rank
 from zhitou.strategy.exploration import slate
 from zhitou.strategy.policies import BernoulliThompson, Context, Greedy, Policy, Popular, Random, Zhitou
+from zhitou.strategy.thompson import GaussianThompson
 
 B, K, S = 60, 12, 2
 
@@ -23,6 +24,11 @@ def learned_thompson() -> BernoulliThompson:
     return policy
 
 
+def worth_and_doubt(asked: Context) -> tuple[np.ndarray, np.ndarray]:
+    worth = asked.bid_micros * asked.pctr
+    return worth, 0.3 * worth + 1.0
+
+
 MAKERS: dict[str, Callable[[], Policy]] = {
     "random": Random,
     "popular": lambda: Popular(np.arange(K, dtype=float)),
@@ -30,6 +36,7 @@ MAKERS: dict[str, Callable[[], Policy]] = {
     "thompson, learned": learned_thompson,
     "greedy": lambda: Greedy(lambda context: context.pctr, "greedy"),
     "zhitou": Zhitou,
+    "last layer": lambda: GaussianThompson(worth_and_doubt),
 }
 
 
@@ -126,8 +133,8 @@ def test_a_request_does_not_depend_on_its_batch(policy: Policy) -> None:
 def test_only_ours_and_the_given_score_need_models() -> None:
     needing = {name for name, make in MAKERS.items() if make().needs_models}
     flat = {name for name, make in MAKERS.items() if make().flat_price}
-    assert needing == {"greedy", "zhitou"}
-    assert flat == set(MAKERS) - {"zhitou"}
+    assert needing == {"greedy", "zhitou", "last layer"}
+    assert flat == set(MAKERS) - {"zhitou", "last layer"}
 
 
 def test_zhitou_prefers_what_a_showing_is_worth() -> None:

@@ -134,7 +134,7 @@ def _next_scores(score, order, group, best, reach):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True)
-def _price(worth, reserve, bid):  # type: ignore[no-untyped-def]
+def price_of(worth, reserve, bid):  # type: ignore[no-untyped-def]
     """Whole micros of a price of `worth`, between the reserve and the bid; the bid wins."""
     if not worth < bid:
         return bid
@@ -151,7 +151,8 @@ def _clear(score, order, pctr, bid, eligible, group, reserve, out):  # type: ign
         _next_scores(score[b], order[b], group, best, reach)
         for i in range(slots):
             ad = order[b, i]
-            out[b, i] = 0 if ad < 0 else _price(reach[i] / pctr[b, ad] if reach[i] > 0 else 0.0, reserve, bid[b, ad])
+            worth = reach[i] / pctr[b, ad] if reach[i] > 0 else 0.0
+            out[b, i] = 0 if ad < 0 else price_of(worth, reserve, bid[b, ad])
 
 
 @njit(cache=True, error_model="numpy")
@@ -171,4 +172,4 @@ def _vcg(score, order, pctr, bid, eligible, group, reserve, theta, out):  # type
             for k in range(i, slots):
                 below = theta[k + 1] if k + 1 < slots else 0.0
                 harm += (theta[k] - below) * max(reach[k] / pctr[b, ad], float(reserve))
-            out[b, i] = _price(harm / theta[i], reserve, bid[b, ad])
+            out[b, i] = price_of(harm / theta[i], reserve, bid[b, ad])

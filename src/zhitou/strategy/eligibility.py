@@ -111,7 +111,7 @@ def _reached(
     if rules.locales:
         one = isinstance(locale, str)
         tags: Sequence[str] = [str(locale)] if one else (locale or ())
-        spoken = _wanted([_prefixes(rules.locales, tag) for tag in tags], 1 if one else requests, rules.wants_locale)
+        spoken = _wanted([prefixes(rules.locales, tag) for tag in tags], 1 if one else requests, rules.wants_locale)
         reached &= spoken  # one locale for all is broadcast
     return reached
 
@@ -126,7 +126,7 @@ def _wanted(places: Sequence[Sequence[int]], requests: int, wants: np.ndarray) -
     return answer
 
 
-def _prefixes(locales: dict[str, int], tag: str) -> list[int]:
+def prefixes(locales: dict[str, int], tag: str) -> list[int]:
     """Places of the wanted locales that this language tag falls under: zh-Hant-TW is also zh-Hant and zh."""
     parts = tag.lower().split("-")
     cuts = ("-".join(parts[: n + 1]) for n in range(len(parts)))
@@ -134,7 +134,8 @@ def _prefixes(locales: dict[str, int], tag: str) -> list[int]:
 
 
 @njit(cache=True)
-def _quiet(hour, start, end):  # type: ignore[no-untyped-def]
+def in_quiet_hours(hour, start, end):  # type: ignore[no-untyped-def]
+    """Whether the hour lies in [start, end), which may pass midnight; start -1 = never quiet."""
     if start < 0 or start == end:
         return False
     if start < end:
@@ -157,7 +158,7 @@ def _of_campaign(  # type: ignore[no-untyped-def]
         return 7
     if seen >= campaign_cap:
         return 9
-    if messaged and _quiet(hour, quiet_start, quiet_end):
+    if messaged and in_quiet_hours(hour, quiet_start, quiet_end):
         return 10
     return 255
 
