@@ -110,6 +110,21 @@ def test_the_link_key_is_drawn_once_and_a_damaged_file_is_refused(tmp_path) -> N
         load_keys(tmp_path)
 
 
+def test_the_key_that_names_addresses_is_changed_by_deleting_its_file_and_links_stay(tmp_path) -> None:
+    links, old = load_or_create_link_key(tmp_path), module.load_or_create_address_key(tmp_path)
+    assert module.load_or_create_address_key(tmp_path) == old
+    path = tmp_path / module.ADDRESS_KEY_FILE
+    assert path.stat().st_mode & 0o077 == 0
+    path.unlink()
+    assert module.load_or_create_address_key(tmp_path) != old
+    assert load_or_create_link_key(tmp_path) == links
+    path.write_text("not a key")
+    with pytest.raises(SourceError, match="addresses get new names"):
+        module.load_or_create_address_key(tmp_path)
+    with pytest.raises(ConfigError, match="32 bytes"):
+        HttpSettings(tenant="t", link_key=bytes(32), address_key=b"short")
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import warnings
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
@@ -11,6 +13,12 @@ from hypothesis import strategies as st
 from zhitou.apps.http.links import Links
 from zhitou.apps.http.problems import Problem
 from zhitou.core.errors import NotFoundError
+from zhitou.feedback.facts import facts_of
+from zhitou.feedback.machines import judge_clicks
+
+with warnings.catch_warnings():  # as in conftest
+    warnings.simplefilter("ignore")
+    from starlette.testclient import TestClient
 
 LINKS = Links(bytes(range(32)), "https://ads.example", 3_600)
 NOW_US = 1_000_000_000_000_000
@@ -211,3 +219,62 @@ def test_the_example_has_no_landing_page_for_an_empty_slot(shop) -> None:
     made = shop.decide(slots=1).json()
     with pytest.raises(NotFoundError, match="left slot 1 empty"):
         shop.service.clicked(made["decision_id"], 1)
+
+
+HOME, AWAY = "203.0.113.9", "203.0.113.10"
+
+
+def from_address(shop, address: str) -> TestClient:
+    """A browser at this address."""
+    return TestClient(shop.app, follow_redirects=False, client=(address, 50_000))
+
+
+def kept_of(shop, kind: str) -> list:
+    return [event for event in shop.service._store.events("example") if event.kind == kind]
+
+
+def test_a_look_and_a_click_say_their_channel_and_a_name_of_the_address_and_never_the_address(shop) -> None:
+    for address, subject in ((HOME, "anna"), (HOME, "bert"), (AWAY, "cora")):
+        shop.clock.set_us(shop.clock.now_us() + 1)  # the store keeps what came first first
+        ad = shop.decide(subject).json()["ads"][0]
+        for link in (ad["impression_url"], ad["click_url"]):
+            from_address(shop, address).get(link)
+    events = kept_of(shop, "impression") + kept_of(shop, "click")
+    contexts = [json.loads(event.context) for event in events]
+    assert [sorted(context) for context in contexts] == [["channel", "ip_hash", "slot"]] * 6
+    assert {context["channel"] for context in contexts} == {"onsite"}
+    names = [context["ip_hash"] for context in contexts]
+    assert names[0] == names[1] != names[2]
+    assert names[:3] == names[3:]
+    assert not any(address in str(event) for address in (HOME, AWAY) for event in events)
+
+
+def test_the_name_of_an_address_changes_with_the_day_and_with_the_key(shop, make_shop) -> None:
+    def name(where, address: str) -> str:
+        from_address(where, address).get(where.decide().json()["ads"][0]["click_url"])
+        return json.loads(kept_of(where, "click")[-1].context)["ip_hash"]
+
+    today = name(shop, HOME)
+    assert name(make_shop(), HOME) == today
+    assert name(make_shop(address_key=bytes(32)), HOME) != today
+    tomorrow = make_shop()
+    tomorrow.clock.set_us(shop.clock.now_us() + 86_400_000_000)
+    assert name(tomorrow, HOME) != today
+
+
+def test_a_browser_without_an_ip_address_has_no_name(shop) -> None:
+    shop.browser.get(shop.decide().json()["ads"][0]["click_url"])  # its host is "testclient"
+    assert json.loads(kept_of(shop, "click")[0].context) == {"channel": "onsite", "slot": 0}
+
+
+def test_two_hundred_clicks_of_one_address_in_a_minute_are_a_machines(shop) -> None:
+    """Each with a new shopper and decision, so that nothing but the address ties them together."""
+    home, away = from_address(shop, HOME), from_address(shop, AWAY)
+    for n in range(201):
+        home.get(shop.decide(f"shopper-{n}").json()["ads"][0]["click_url"])
+        shop.clock.set_us(shop.clock.now_us() + 250_000)
+    for n in range(5):
+        away.get(shop.decide(f"visitor-{n}").json()["ads"][0]["click_url"])
+    verdicts = judge_clicks(facts_of(kept_of(shop, "click")))
+    assert {rule: count for rule, count in verdicts.counts().items() if count} == {"ip_rate": 201}
+    assert verdicts.reason_of().count("human") == 5

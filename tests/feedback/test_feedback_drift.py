@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zhitou.core.errors import SchemaError
+from zhitou.feedback.chart import FACTOR, RateChart, crossing, limit
 from zhitou.feedback.drift import DriftRows, DriftRules, DriftWatch, RateAlarm, Reference, overbid
 from zhitou.feedback.psi import Bins, psi
 
@@ -53,6 +54,46 @@ def test_a_feature_that_moves_is_named_within_ten_thousand_impressions(feature):
 @pytest.mark.parametrize(("ctr", "told"), [(0.01, 2.5), (0.02, 1.8), (0.02, 0.5), (0.05, 1.5), (0.05, 0.6)])
 def test_predictions_that_go_off_are_named_within_ten_thousand_impressions(ctr, told):
     assert all(rows_until("predictions", seed, ctr=ctr, told=told) <= WITHIN for seed in range(10))
+
+
+def quick(seed: int, rows: int, told: float = 1.0, ctr: float = 0.01) -> DriftRows:
+    """Rows without features, for what is looked for in rates alone."""
+    one = stream(rows, seed, ctr=ctr, told=told)
+    return DriftRows((), one.labels, one.predicted, one.spend_micros, one.unit)
+
+
+def test_predictions_half_too_high_are_named_within_ten_thousand_impressions_in_most_streams_at_one_per_cent():
+    named = 0
+    for seed in range(40):
+        watching = DriftWatch(Reference.of(quick(seed, 10_000), ()), "EUR")
+        assert watching.add(quick(2_000 + seed, QUIET)) == ()
+        named += any(a.name == "predictions" for a in watching.add(quick(3_000 + seed, WITHIN, told=1.5)))
+    assert named >= 28  # 170 of 200 in a longer run, 76 without the quick chart
+
+
+def test_a_chart_alarms_as_often_as_its_limit_says():
+    """At the limit of 1 in 10 a day: 2,000 days of 20 blocks with 5 events each."""
+    height = limit(0.1, 20, 5.0, -math.log(FACTOR))
+    draw = np.random.default_rng(1)
+    sums, reached = np.zeros(2_000), np.zeros(2_000, dtype=bool)
+    for _ in range(20):
+        step = -math.log(FACTOR) * draw.poisson(5.0, 2_000) - (1 / FACTOR - 1) * 5.0
+        sums = np.maximum(0, sums + step)
+        reached |= sums >= height
+    assert reached.mean() == pytest.approx(0.1, abs=0.025)
+    assert crossing(height, 20, 5.0, -math.log(FACTOR)) == pytest.approx(0.1, abs=0.01)
+
+
+@given(st.floats(0.1, 200), st.integers(1, 500), st.sampled_from([-1, 1]))
+def test_no_limit_is_higher_than_counting_every_start_would_make_it(mean, blocks, sign):
+    assert 0 < limit(0.01, blocks, mean, sign * math.log(FACTOR)) <= math.log(blocks / 0.01) + 1e-9
+
+
+def test_a_chart_says_since_when():
+    chart = RateChart(0.02, 30, most=10.0, least=10.0)
+    assert [chart.add(1_000, 10, 10.0, 10.0) for _ in range(5)] == [None] * 5
+    found = [chart.add(1_000, 3, 10.0, 10.0) for _ in range(5)]
+    assert next(f for f in found if f is not None) == 5_000
 
 
 def test_a_base_rate_that_halves_is_named_even_if_the_model_follows_it():

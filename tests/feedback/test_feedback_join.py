@@ -261,6 +261,25 @@ def test_a_refund_is_of_the_item_that_came_back_and_of_the_order_only_without_on
     assert joined(*sales, event(5, "refund", 9, price_micros=12, **known)).refunded_micros.tolist() == [10, 2, 0]
 
 
+def test_a_refund_has_the_time_of_the_first_that_took_something():
+    assert joined(*STORY).refund_time_us.tolist() == [9 * DAY_US, -1, -1]
+    sales = [event(1, "click", 1), event(2, "click", 1, context='{"slot": 1}')]
+    sales += [event(3, "conversion", 2, price_micros=10, order_id="o1")]
+    sales += [event(4, "conversion", 3, price_micros=7, order_id="o1", context='{"slot": 1}')]
+    known = {"order_id": "o1", "decision_id": None, "context": None}
+    # 4 and 6 are what the first sale paid; only the third refund, of 5, reaches the second one
+    back = [event(n, "refund", at, price_micros=of, **known) for n, at, of in ((7, 30, 5), (6, 20, 6), (5, 10, 4))]
+    state = joined(*sales, *back)
+    assert state.refunded_micros.tolist() == [10, 5, 0]
+    assert state.refund_time_us.tolist() == [10, 30, -1]
+    assert joined(*sales, *back, watermark_us=15).refund_time_us.tolist() == [10, -1, -1]
+
+
+def test_a_refund_never_comes_before_its_sale_whatever_the_clocks_say():
+    sale = [event(1, "click", 1), event(2, "conversion", 9, price_micros=10, order_id="o1")]
+    assert joined(*sale, event(3, "refund", 5, order_id="o1")).refund_time_us[0] == 9
+
+
 def test_machine_clicks_join_nothing_and_are_counted_only_where_rules_are_given():
     bot = event(1, "click", HOUR_US, context='{"slot": 0, "purpose": "prefetch"}')
     human = event(2, "click", 2 * HOUR_US)

@@ -27,9 +27,12 @@ from zhitou.apps.http.server import config
 from zhitou.apps.http.service import DecisionRequest
 from zhitou.apps.http.settings import ROLES, HttpSettings, new_key
 from zhitou.assembly import CAMPAIGNS_FILE, RESPONSE, open_service
+from zhitou.campaign.campaign import CHANNELS
 from zhitou.campaign.files import read_campaigns, write_campaigns
 from zhitou.core.clock import FixedClock, SystemClock
 from zhitou.core.errors import ConfigError, ModelError
+from zhitou.delivery.explain import for_advertiser
+from zhitou.delivery.receipt import matches
 from zhitou.evaluation.experiment import Estimate
 from zhitou.events.schema import Event
 from zhitou.feedback.promotion import Gates, Verdict
@@ -262,6 +265,33 @@ def test_the_champion_in_its_own_shadow_agrees_with_itself_to_the_bit(folder, re
             if slot["ad_id"]:
                 assert line["chance"][slot["slot"]] == slot["propensity"]
                 assert line["pctr"][slot["slot"]] == slot["pctr"]
+
+
+def test_the_desk_calibrates_by_the_requests_channel_and_slot_and_the_receipt_says_so(folder, registry, shop):
+    """Twice the odds of a click in the first slot of one channel; elsewhere all as before."""
+    model = Response.load(registry.champion_folder())
+
+    def placed(channel: str) -> Response:
+        places = np.tile([0.0, 1.0], (len(CHANNELS) + 1, 3, 1))
+        places[CHANNELS.index(channel), 0] = np.log(2), 1.0
+        return replace(model, places=places)
+
+    def odds(p: float) -> float:
+        return p / (1 - p)
+
+    versions = {"none": (model, 1), "here": (placed("onsite"), 2), "elsewhere": (placed("email"), 1)}
+    for name, (version, times) in versions.items():
+        shop.swap(version.for_ads(np.arange(len(shop.desk.book))))
+        record = shop.receipt(shop.decide(Ask(name, "s_1", NOW_US)).decision_id)
+        assert matches(record)
+        assert record["models"]["calibration"] == ("none" if name == "none" else "channel and slot")
+        for n, slot in enumerate(record["slots"]):
+            ad = shop.desk.book.ad_ids.index(slot["ad_id"])
+            plain = float(model.predict(np.asarray(slot["fields"], dtype=np.float32), np.array(ad))[0])
+            there = plain * model.examination[n]
+            assert odds(slot["pctr"]) == pytest.approx(times * odds(plain), rel=1e-5)
+            assert odds(slot["pctr_in_slot"]) == pytest.approx((times, 1)[n] * odds(there), rel=1e-5)
+        assert f"{record['slots'][1]['pctr_in_slot']:.4%} here" in for_advertiser(record)[-1]
 
 
 class Broken:

@@ -291,3 +291,61 @@ def test_the_guard_says_what_it_did_and_ends_when_asked(tmp_path, two_models):
 def test_a_shop_without_a_model_is_told_how_to_get_one(tmp_path, day):
     registry = Registry(tmp_path / "models" / "response")
     assert optimiser(registry, Replay(day, registry)).round(at_row(day, 100))["champion"] is None
+
+
+def late(day: Rows, seed: int = 4) -> Rows:
+    """The day with a purchase after every fifth click, two hours later on average, six at most."""
+    rng, count = np.random.default_rng(seed), len(day)
+    wait = rng.exponential(7_200, count)
+    bought = day.clicked & (rng.random(count) < 0.2) & (wait < 21_600)
+    times = {"click_s": np.where(day.clicked, day.time_s, -1), "refund_s": np.full(count, -1)}
+    times["conversion_s"] = np.where(bought, day.time_s + wait.astype(int), -1)
+    mature = np.ones(count, bool)  # until a moment is chosen
+    return replace(day, clicked=day.clicked, converted=bought, mature=mature, **times)
+
+
+@dataclass
+class LateReplay(Replay):
+    """A log that knows at each moment what had come by then."""
+
+    def settled(self, now_us: int, since_us: int = 0) -> Served:
+        """As the port says."""
+        served = super().settled(now_us, since_us)
+        # all of its rows, for the window of a click had closed before
+        return replace(served, rows=served.rows.as_known_at(now_us // SECOND + 1, 21_600))
+
+
+def test_purchases_that_are_still_to_come_are_told_from_purchases_that_never_come(tmp_path, day):
+    rows = late(day)
+    first = fit_response(rows.select(np.arange(12_000)), chance=Chance(1))
+    registry = shop(tmp_path, first, int(day.time_s[11_999]))
+    plan = {"conversion_seconds": 21_600.0}
+    record = optimiser(registry, LateReplay(rows, registry), **plan).round(at_row(day, 30_000))
+    assert "of those to come are in" in record["conversion_delay"]
+    assert 0.7 < record["conversion_calibration"][0] < 1.4
+    assert record["conversions_by_now"] < 0.2 * record["clicks"]
+    candidate = Response.load(registry.folder / record["verdict"]["candidate"])
+    coming = 0.2 * (1 - np.exp(-3.0))
+    clicks = rows.select(rows.clicked)
+    assert candidate.predict(clicks.fields, clicks.ad)[1].mean() == pytest.approx(coming, rel=0.15)
+
+
+def test_a_log_without_times_says_so_and_its_figure_is_named_after_what_it_reads(tmp_path, day):
+    first = fit_response(day.select(np.arange(15_000)), chance=Chance(1))
+    registry = shop(tmp_path, first, int(day.time_s[14_999]))
+    record = optimiser(registry, Replay(day, registry), rows_least=10**9).round(at_row(day, 40_000))
+    assert "does not say when" in record["conversion_delay"]
+    assert "conversion_calibration" not in record
+    assert record["conversion_calibration_of_mature_clicks"][0] > 0
+
+
+def test_a_line_that_a_crash_cut_off_is_no_round(tmp_path, day):
+    first = fit_response(day.select(np.arange(3_000)), chance=Chance(1))
+    registry = shop(tmp_path, first, int(day.time_s[2_999]))
+    path = tmp_path / "optimise" / "rounds.jsonl"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b'{"at_us": 1}\n{"at_us"')
+    rounds = optimiser(registry, Replay(day, registry), rows_least=10**9)
+    rounds.round(at_row(day, 30_000))
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["at_us"] for line in lines] == [1, at_row(day, 30_000)]

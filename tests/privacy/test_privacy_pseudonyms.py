@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from zhitou.core.chance import Chance
 from zhitou.core.errors import ConfigError
-from zhitou.privacy.pseudonyms import Pseudonyms, demonstration_key, load_or_create_key
+from zhitou.privacy.pseudonyms import Addresses, Pseudonyms, demonstration_key, load_or_create_key
 
 KEY = bytes(range(32))
 
@@ -46,3 +46,36 @@ def test_a_key_file_is_drawn_once_and_readable_by_its_owner_alone(tmp_path):
 
 def test_a_demonstration_key_follows_from_the_seed():
     assert demonstration_key(Chance(1)) == demonstration_key(Chance(1)) != demonstration_key(Chance(2))
+
+
+DAY_US = 86_400_000_000
+
+
+def test_an_address_has_one_name_a_day_under_one_key_and_tenant():
+    names = Addresses("shop", bytes(32))
+    name = names.name("203.0.113.9", 0)
+    assert name is not None
+    assert (name[:2], len(name)) == ("a_", 18)
+    assert names.name("203.0.113.9", DAY_US - 1) == name
+    others = {
+        names.name("203.0.113.9", DAY_US),
+        names.name("203.0.113.10", 0),
+        Addresses("other", bytes(32)).name("203.0.113.9", 0),
+        Addresses("shop", b"k" * 32).name("203.0.113.9", 0),
+    }
+    assert len(others | {name}) == 5
+
+
+def test_a_home_with_many_addresses_of_the_new_kind_has_one_name():
+    names = Addresses("shop", bytes(32))
+    assert names.name("2001:db8:1:2::1", 0) == names.name("2001:db8:1:2:ffff::9", 0)
+    assert names.name("2001:db8:1:2::1", 0) != names.name("2001:db8:1:3::1", 0)
+    assert names.name("::ffff:203.0.113.9", 0) == names.name("203.0.113.9", 0)
+
+
+def test_what_is_no_address_has_no_name_and_the_key_shows_nowhere():
+    names = Addresses("shop", b"k" * 32)
+    assert [names.name(text, 0) for text in ("", "testclient", "203.0.113", "unix:socket")] == [None] * 4
+    assert repr(names) == "Addresses()"
+    with pytest.raises(ConfigError, match="32 bytes"):
+        Addresses("shop", b"short")

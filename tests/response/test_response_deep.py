@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.special import logit
 
 from zhitou.core.chance import Chance
 from zhitou.core.errors import ConfigError, ModelError, SchemaError
@@ -22,6 +23,7 @@ from zhitou.response.deep_fit import fit_deep
 from zhitou.response.deep_forward import forward
 from zhitou.response.deep_inputs import UNKNOWN, AdSide, Codes, RequestSide, Side
 from zhitou.response.deep_module import DeepNetwork, DeepSize
+from zhitou.response.linear import Linear
 from zhitou.response.practice import practice
 from zhitou.response.response import Response
 from zhitou.response.rows import Rows
@@ -154,13 +156,26 @@ def test_doubt_shrinks_with_rows(deep: DeepResponse, taught: tuple[Rows, Side, n
 
 
 def test_doubt_is_that_of_the_level_and_of_the_ad() -> None:
-    # 99 rows of one unit of information each, all of ad 0, and nothing to tell them apart by.
-    none = np.zeros((99, 0), dtype=np.float32)
-    terms = np.array([0.5, -0.5])  # standard deviation 0.5
-    doubt = Doubt.of(none, none, np.zeros(99, dtype=int), np.ones(99), terms, weight_sd=0.3)
-    level = 1 / (1 + 99)
+    # 50 rows of one unit of information each of ads 0 and 1, and nothing to tell them apart by. Their terms are drawn
+    # in, so ads differ by s² = 0.5² + 1 / (1 / s² + 50), which s² = 0.2686 solves.
+    ad = np.repeat([0, 1], 50)
+    line = Linear(-3.0, np.zeros(0), np.zeros(1), np.array([0.5, -0.5]))
+    none = np.zeros((100, 0), dtype=np.float32)
+    doubt = Doubt.of(none, none, ad, np.ones(100), line, (), weight_sd=0.3)
+    level = 1 / (1 + 100)
     found = doubt(none[:3], none[:3], np.array([0, 1, 7]))
-    assert found == pytest.approx(np.sqrt([level + 1 / (4 + 99), level + 1 / 4, level + 1 / 4]), rel=1e-5)
+    shown = level + 1 / (1 / 0.2686 + 50)
+    assert found == pytest.approx(np.sqrt([shown, shown, level + 0.2686]), rel=1e-3)
+
+
+def test_doubt_covers_the_true_logit_about_as_often_as_it_says_where_nothing_is_straight() -> None:
+    # 1,000 clicks. When it knew of the columns and not of what the line makes of them, it covered 72 %.
+    world = practice(110_000, Chance(1))
+    model = fit_deep(world.rows.select(np.arange(100_000)), chance=Chance(1))
+    later = world.rows.select(np.arange(100_000, 110_000))
+    mean, sd = model.click_logit(later.fields, later.ad)
+    inside = np.abs(mean - logit(world.pctr[100_000:])) < 2 * sd
+    assert 0.85 < inside.mean() <= 0.99
 
 
 def test_doubt_covers_the_true_logit_about_as_often_as_it_says() -> None:
@@ -228,3 +243,18 @@ def test_what_does_not_fit_together_is_refused(deep: DeepResponse, taught: tuple
         deep.predict(rows.fields[:6].reshape(3, 2, 3), None, RequestSide.nothing(3))
     with pytest.raises(SchemaError, match="codes"):
         AdSide(("a",), np.zeros((2, 2), dtype=np.int64), np.zeros(2, dtype=np.int32))
+
+
+def test_young_clicks_teach_the_deep_model_as_far_as_their_age_lets_them_speak() -> None:
+    rows, side, _ = _log(12_000, 3)
+    rng = np.random.default_rng(3)
+    matured = rng.uniform(0.2, 0.6, len(rows))
+    seen = rows.converted & (rng.random(len(rows)) < matured)
+    young = replace(rows, converted=seen, mature=np.zeros(len(rows), dtype=bool))
+    told = fit_deep(young, QUICK, Chance(1), side, matured=matured)
+    naive = fit_deep(replace(young, mature=rows.mature), QUICK, Chance(1), side)
+    pcvr = [model.in_slots(rows, side)[1][rows.clicked].mean() for model in (told, naive)]
+    assert pcvr[0] == pytest.approx(0.1, rel=0.3)  # 60 conversions are seen: two standard errors
+    assert pcvr[1] < 0.6 * pcvr[0]
+    with pytest.raises(ConfigError, match="matured"):
+        fit_deep(young, QUICK, Chance(1), side, matured=matured[:-1])

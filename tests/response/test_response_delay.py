@@ -12,11 +12,13 @@ from scipy.special import expit, logit
 
 from zhitou.core.chance import Chance
 from zhitou.core.errors import ConfigError, SchemaError
-from zhitou.response.delay import Clicks, Delay, conversions_within, fit_delay
+from zhitou.response.delay import Clicks, Delay, conversions_within, fit_delay, lateness_of
 from zhitou.response.late import late_joint_loss, late_line
 from zhitou.response.linear import Linear, fit_linear
 from zhitou.response.model import joint_loss
 from zhitou.response.practice import practice
+from zhitou.response.refresh import refresh_response
+from zhitou.response.rows import NEVER, Rows
 from zhitou.response.train import fit_response
 from zhitou.response.waits import FAMILIES, piece_knots, wait_of
 
@@ -208,3 +210,83 @@ def test_young_clicks_teach_pcvr_without_pulling_it_down() -> None:
         fit_response(rows, matured=matured[1:])
     with pytest.raises(ConfigError, match=r"matured shares in \[0, 1\]"):
         fit_response(rows, matured=matured + 1)
+
+
+def young_log(seed: int, clicks: int) -> tuple[Rows, int]:
+    """A log of four days in which each row was clicked, one in five buys, after 2 days on average and within 4.
+
+    (rows as known at the end, the end). Clicks are as young as they can be, so the window of most is still open.
+    """
+    rng = np.random.default_rng(seed)
+    now = int(4 * DAY)
+    world = practice(clicks, Chance(seed)).rows
+    time_s = np.sort(rng.integers(0, now - 60, clicks))
+    wait = rng.exponential(2 * DAY, clicks)
+    bought_s = (time_s + 10 + wait).astype(np.int64)
+    known = (rng.random(clicks) < 0.2) & (wait <= 4 * DAY) & (bought_s <= now)
+    return replace(
+        world,
+        clicked=np.ones(clicks, bool),
+        converted=known,
+        mature=time_s + 10 + 4 * DAY <= now,
+        time_s=time_s,
+        click_s=time_s + 10,
+        conversion_s=np.where(known, bought_s, NEVER),
+        refund_s=np.full(clicks, NEVER),
+    ), now
+
+
+RATE = 0.2 * (1 - math.exp(-2))  # conversions per click within the window of 4 days
+
+
+def test_the_log_tells_how_late_its_own_conversions_come() -> None:
+    rows, now = young_log(1, 6_000)
+    late = lateness_of(rows, now, 4 * DAY)
+    matured = late.matured(rows)
+    assert late.delay is not None
+    assert matured is not None
+    assert late.delay.cvr.low < RATE < late.delay.cvr.high
+    whole = 1 - math.exp(-2)
+    expected = (1 - np.exp(-np.minimum(now - rows.click_s, 4 * DAY) / (2 * DAY))) / whole
+    np.testing.assert_allclose(matured, expected, atol=0.1)
+    assert "of those to come are in" in late.words
+
+
+def test_too_few_conversions_or_no_times_are_said_and_nothing_is_corrected() -> None:
+    rows, now = young_log(1, 60)
+    few = lateness_of(rows, now, 4 * DAY)
+    assert few.matured(rows) is None
+    assert f"{int(rows.converted.sum())} of 20 conversions" in few.words
+    bare = replace(rows, click_s=None, conversion_s=None, refund_s=None)
+    none = lateness_of(bare, now, 4 * DAY)
+    assert none.matured(bare) is None
+    assert "does not say when" in none.words
+
+
+def test_a_row_without_a_click_owes_nothing() -> None:
+    rows, now = young_log(1, 6_000)
+    late = lateness_of(rows, now, 4 * DAY)
+    never = np.full(len(rows), NEVER)
+    no = np.zeros(len(rows), bool)
+    silent = replace(rows, clicked=no, converted=no, click_s=never, conversion_s=never)
+    assert late.matured(silent) == pytest.approx(np.ones(len(rows)))
+
+
+def test_a_refresh_reads_young_clicks_as_far_as_their_age_lets_them_speak() -> None:
+    rows, now = young_log(2, 8_000)
+    # The champion is right; what is refreshed is told that conversions are still to come, or is not.
+    done = np.random.default_rng(3).random(len(rows)) < RATE
+    whole = replace(
+        rows, converted=done, mature=np.ones(len(rows), bool), click_s=None, conversion_s=None, refund_s=None
+    )
+    champion = fit_response(whole, chance=Chance(1))
+    told = refresh_response(rows, champion, matured=lateness_of(rows, now, 4 * DAY).matured(rows))
+    naive = refresh_response(replace(rows, mature=np.ones(len(rows), bool)), champion)
+
+    def rate(model):
+        return float(model.predict(rows.fields, rows.ad)[1].mean())
+
+    assert rate(told) == pytest.approx(RATE, rel=0.08)
+    assert rate(naive) < 0.8 * RATE
+    full = refresh_response(whole, champion, matured=np.ones(len(rows)))
+    assert rate(full) == pytest.approx(rate(refresh_response(whole, champion)), rel=0.01)

@@ -79,6 +79,46 @@ def test_what_had_time_left_to_convert_at_the_cut_is_not_known_yet() -> None:
     assert then.converted.tolist() == [False, False, False]
 
 
+TIMES = {"click_s": [12, -1, 31, -1], "conversion_s": [-1, -1, 35, -1], "refund_s": [-1, -1, 38, -1]}
+
+
+def test_with_times_each_outcome_is_known_from_its_own_moment_on() -> None:
+    rows = _rows(**TIMES)
+    for now_s, clicked, converted, refunded in ((31, 1, 0, 0), (35, 1, 1, 0), (38, 1, 1, 1)):
+        then = rows.as_known_at(now_s, window_s=15)
+        assert then.clicked.tolist() == [True, False, bool(clicked)]
+        assert then.converted.tolist() == [False, False, bool(converted)]
+        assert then.refund_s is not None
+        assert (then.refund_s >= 0).tolist() == [False, False, bool(refunded)]
+        assert then.mature.tolist() == [now_s >= 27, now_s >= 35, False]  # a click's window runs from the click
+    assert rows.as_known_at(30, window_s=15).clicked.tolist() == [True, False]
+    assert rows.as_known_at(11, window_s=15).clicked.tolist() == [False]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"click_s": [12, -1, 31, -1]}, "all of"),
+        ({**TIMES, "click_s": [-1, -1, 31, -1]}, "1 rows are clicked without a time"),
+        ({**TIMES, "conversion_s": [-1, -1, 30, -1]}, "before their click"),
+        ({**TIMES, "refund_s": [13, -1, -1, -1]}, "refunded before"),
+        ({**TIMES, "channel": [0, 1]}, "4 values of channel"),
+    ],
+)
+def test_times_that_do_not_fit_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(SchemaError, match=message):
+        _rows(**changes)
+
+
+def test_what_one_part_does_not_know_is_not_known_of_all() -> None:
+    known, unknown = _rows(**TIMES, channel=[0, 0, 1, 1]), _rows(channel=[2, 2, 2, 2])
+    both = Rows.concat(known, unknown)
+    assert both.click_s is None
+    assert both.channel is not None
+    assert both.channel.tolist() == [0, 0, 1, 1, 2, 2, 2, 2]
+    assert known.select(np.array([2])).channel == np.array([1])
+
+
 def test_later_rows_judge_and_conversions_have_a_later_fold_of_their_own() -> None:
     rows = _rows(clicked=[True, True, True, False], converted=[False] * 4)
     folds = Folds.of(rows, later_share=0.25)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from zhitou.catalog.item import Item
 from zhitou.catalog.table import ItemTable
 from zhitou.core.chance import Chance
 from zhitou.core.errors import NotFoundError, SourceError
+from zhitou.core.files import replace_whole
 from zhitou.creative.brief import ANGLES, SIZES, offer_of, write_brief
 from zhitou.creative.copywriter import angles_of
 from zhitou.creative.design import draw_genes
@@ -131,7 +131,7 @@ class Shelf:
             self.record(creative_id)
             self.withdrawn.setdefault(creative_id, reason)
         self.manifest["withdrawn"] = dict(sorted(self.withdrawn.items()))
-        _write(self.folder / MANIFEST, _manifest_bytes(self.manifest))
+        replace_whole(self.folder / MANIFEST, _manifest_bytes(self.manifest))
 
 
 def make_creatives(
@@ -173,8 +173,8 @@ def make_creatives(
             made = make_creative(brief, genes, fonts, images)
             records.append(_record(made, campaign.campaign_id))
             if made.creative_id:
-                _write(folder / FILES / f"{made.creative_id}.png", made.png)
-                _write(folder / FILES / f"{made.creative_id}.html", made.html)
+                replace_whole(folder / FILES / f"{made.creative_id}.png", made.png, durable=False)
+                replace_whole(folder / FILES / f"{made.creative_id}.html", made.html, durable=False)
         if progress:
             progress(k + 1, len(book))
     manifest = {
@@ -184,7 +184,7 @@ def make_creatives(
         "creatives": records,
         "withdrawn": {},
     }
-    _write(folder / MANIFEST, _manifest_bytes(manifest))
+    replace_whole(folder / MANIFEST, _manifest_bytes(manifest))
     return Shelf(folder, manifest)
 
 
@@ -254,10 +254,3 @@ def _manifest_bytes(manifest: dict) -> bytes:
     head = {key: value for key, value in manifest.items() if key != "creatives"}
     rows = ",\n".join(json.dumps(record, ensure_ascii=False) for record in manifest["creatives"])
     return f'{json.dumps(head, ensure_ascii=False)[:-1]}, "creatives": [\n{rows}\n]}}\n'.encode()
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Whole or not at all: a reader never sees half a file."""
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(data)
-    os.replace(part, path)

@@ -13,7 +13,7 @@ import numpy as np
 from zhitou.core.units import SECONDS_PER_DAY
 from zhitou.events.histories import Histories
 from zhitou.features.online import OnlineFeatures
-from zhitou.strategy.ports import InterestModel
+from zhitou.strategy.ports import InterestModel, PlacedResponse, ResponseModel
 
 INTEREST_FIELDS = ("interest_score", "interest_lift", "interest_rank")
 CONTEXT_FIELDS = ("hour_sin", "hour_cos", "weekend")
@@ -95,6 +95,17 @@ def context(time_s: np.ndarray) -> np.ndarray:
     angle = 2 * np.pi * (time_s % SECONDS_PER_DAY) / SECONDS_PER_DAY
     weekday = (time_s // SECONDS_PER_DAY + 3) % 7  # 1970-01-01 was a Thursday
     return np.stack([np.sin(angle), np.cos(angle), weekday >= 5], axis=1).astype(np.float32)
+
+
+def in_place(model: ResponseModel, pctr: np.ndarray, channel: np.ndarray, slot: np.ndarray) -> np.ndarray:
+    """float64, of the arguments' common shape: the chance of a click in these slots of these channels, int each, for
+    pctr as the model gives it for the first slot of any channel."""
+    if isinstance(model, PlacedResponse):
+        return model.in_place(pctr, channel, slot)
+    return np.asarray(pctr * model.examination[np.minimum(slot, len(model.examination) - 1)])
+
+
+FIRST = np.zeros(1, dtype=np.int64)  # the slot that auctions compare ads in
 
 
 class Candidates:

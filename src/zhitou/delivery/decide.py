@@ -1,8 +1,8 @@
 """The whole path of a decision, on one screen.
 
-consent -> eligibility and caps -> fields -> calibrated pCTR and pCVR -> bid by value, paced -> exploration ->
-slate and price -> money held -> decision. Every filter comes before sampling: what is logged as propensity is
-the probability after all filters. B = requests, K = ads, S = slots, C = campaigns, F = fields.
+consent -> eligibility and caps -> fields -> pCTR, calibrated for the channel, and pCVR -> bid by value, paced ->
+exploration -> slate and price -> money held -> decision. Every filter comes before sampling: what is logged as
+propensity is the probability after all filters. B = requests, K = ads, S = slots, C = campaigns, F = fields.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from zhitou.core.chance import Chance
 from zhitou.core.clock import Clock
 from zhitou.core.ids import stable_id
 from zhitou.core.units import MICROSECONDS, SECONDS_PER_DAY
-from zhitou.delivery.candidates import Candidates
+from zhitou.delivery.candidates import FIRST, Candidates, in_place
 from zhitou.delivery.receipt import Asks, Decisions
 from zhitou.events.schema import KIND_CODE
 from zhitou.privacy.consent import ConsentBook
@@ -28,7 +28,7 @@ from zhitou.strategy.eligibility import CODE, eligibility
 from zhitou.strategy.exploration import slate
 from zhitou.strategy.pacing import DualPacing
 from zhitou.strategy.policies import Context, Policy
-from zhitou.strategy.ports import CreativeSource, Ledger, ResponseModel
+from zhitou.strategy.ports import CreativeSource, Ledger, PlacedResponse, ResponseModel
 from zhitou.strategy.value import bids_micros, paced
 
 HOURS = 24
@@ -87,7 +87,8 @@ class Desk:
         rows, allowed = self._who(asks)
         self._pace(int(asks.time_us.max()))
         reason = self._filter(asks, rows, allowed)
-        fields, pctr, pcvr = self._predict(asks, rows)
+        fields, plain, pcvr = self._predict(asks, rows)
+        pctr = self._placed(plain, asks.channel[:, None], FIRST)
         bid = self._bid(pcvr)
         eligible = biddable(bid, reason == 0, self.config.reserve_micros)
         reason[(reason == 0) & ~eligible] = CODE["below_floor"]
@@ -99,9 +100,10 @@ class Desk:
         order, propensity = slate(proposal.probabilities, uniforms, self.book.campaign)
         price = self._price(proposal.score, order, pctr, bid, eligible)
         ids = tuple(stable_id("d", self.config.tenant, str(r)) for r in asks.request_ids)
-        shown = self._hold(ids, asks, order, price, pctr)
-        self.batches += 1
         at = np.maximum(order, 0)
+        there = self._placed(np.take_along_axis(plain, at, axis=1), asks.channel[:, None], np.arange(asks.slots))
+        shown = self._hold(ids, asks, order, price, there)
+        self.batches += 1
         shown_fields = (
             np.take_along_axis(fields, at[:, :, None], axis=1) if fields.shape[2] else fields[:, : asks.slots]
         )
@@ -115,6 +117,7 @@ class Desk:
             bid_micros=np.take_along_axis(bid, at, axis=1),
             propensity=np.where(order >= 0, propensity, 0.0),
             pctr=np.take_along_axis(pctr, at, axis=1),
+            pctr_in_slot=there,
             pcvr=np.take_along_axis(pcvr, at, axis=1),
             fields=shown_fields,
             reason=reason,
@@ -131,6 +134,7 @@ class Desk:
             policy=self.policy.name,
             response_version=self.response.version if self.response is not None else "none",
             interest_version=self.interest_version,
+            calibration=self.response.calibration if isinstance(self.response, PlacedResponse) else "none",
             finished_us=self.clock.now_us(),
         )
 
@@ -219,6 +223,12 @@ class Desk:
         assert self.response is not None, f"policy {self.policy.name} needs a response model"
         return fields, *self.response.predict(fields)
 
+    def _placed(self, pctr: np.ndarray, channel: np.ndarray, slot: np.ndarray) -> np.ndarray:
+        """pctr as it is in these slots of these channels; a policy without a model has none to place."""
+        if self.response is None or not self.policy.needs_models:
+            return pctr
+        return in_place(self.response, pctr, channel, slot)
+
     def _bid(self, pcvr: np.ndarray) -> np.ndarray:
         if self.policy.flat_price:
             return np.broadcast_to(self.book.bid_micros, pcvr.shape).copy()
@@ -232,15 +242,15 @@ class Desk:
         return clear(score, order, pctr, bid, eligible, self.config.reserve_micros, self.book.campaign)
 
     def _hold(
-        self, ids: tuple[str, ...], asks: Asks, order: np.ndarray, price: np.ndarray, pctr: np.ndarray
+        self, ids: tuple[str, ...], asks: Asks, order: np.ndarray, price: np.ndarray, chance: np.ndarray
     ) -> np.ndarray:
-        """The order without the slots that the budget no longer covers. Held is the expected cost, price x pCTR."""
+        """The order without the slots that the budget no longer covers. Held is the expected cost: price x the chance
+        of a click (float64 [B, S]) where the ad stands."""
         b, s = np.nonzero(order >= 0)
         if not len(b):
             return order
         ads = order[b, s]
-        chance = np.maximum(pctr[b, ads], 1e-3)
-        amount = np.ceil(price[b, s] * chance).astype(np.int64)
+        amount = np.ceil(price[b, s] * np.maximum(chance[b, s], 1e-3)).astype(np.int64)
         keys = [f"{ids[i]}/{j}" for i, j in zip(b, s, strict=True)]
         held = self.ledger.hold(keys, self.book.campaign[ads], amount, int(asks.time_us.max()))
         kept = order.copy()

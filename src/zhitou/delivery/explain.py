@@ -93,7 +93,8 @@ def for_advertiser(record: dict[str, Any]) -> list[str]:
         currency = slot["currency"]
         lines.append(
             f"slot {slot['slot'] + 1}: ad {slot['ad_id']} of campaign {slot['campaign_id']}, creative "
-            f"{slot['creative_id']}; pCTR {slot['pctr']:.4%}, pCVR {slot['pcvr']:.3%}; bid "
+            f"{slot['creative_id']}; pCTR {slot['pctr']:.4%} in the first slot, "
+            f"{slot.get('pctr_in_slot', slot['pctr']):.4%} here, pCVR {slot['pcvr']:.3%}; bid "
             f"{Money(slot['bid_micros'], currency)} a click (pacing x {candidates['pacing_multiplier'][at]:.3f}), "
             f"price {Money(slot['price_micros_per_click'], currency)} a click; shown with probability "
             f"{slot['propensity']:.4f}"

@@ -47,7 +47,8 @@ class Decisions:
     """What was decided for B requests with K candidates and S slots, and everything it followed from.
 
     drawn: int32 [B, S], the slate; ad: the same without the slots whose money the ledger refused to set aside (-1 =
-    left empty). price_micros (per click), bid_micros, propensity, pctr, pcvr: [B, S] of the slate's ads.
+    left empty). price_micros (per click), bid_micros, propensity, pctr, pcvr: [B, S] of the slate's ads. pctr is of
+    the first slot of the request's channel, pctr_in_slot of the slot itself; calibration: by what places differ.
     fields: float32 [B, S, F], as the response model read them. reason: uint8 [B, K] code in
     strategy.eligibility.REASONS, 0 for candidates that stayed. candidate_*: [B, K]. uniforms: float64 [B, S].
     """
@@ -61,6 +62,7 @@ class Decisions:
     bid_micros: np.ndarray
     propensity: np.ndarray
     pctr: np.ndarray
+    pctr_in_slot: np.ndarray
     pcvr: np.ndarray
     fields: np.ndarray
     reason: np.ndarray
@@ -77,6 +79,7 @@ class Decisions:
     policy: str
     response_version: str
     interest_version: str
+    calibration: str
     finished_us: int
 
     def __len__(self) -> int:
@@ -103,7 +106,12 @@ def receipt(decisions: Decisions, number: int, book: AdBook, creative_ids: list[
             "locale": d.asks.locale,
         },
         "consent_basis": d.consent_basis[b],
-        "models": {"policy": d.policy, "response": d.response_version, "interest": d.interest_version},
+        "models": {
+            "policy": d.policy,
+            "response": d.response_version,
+            "calibration": d.calibration,
+            "interest": d.interest_version,
+        },
         "latency_us": d.finished_us - at_us if d.finished_us >= at_us else 0,
         "auction": {
             "reserve_micros": d.reserve_micros,
@@ -150,6 +158,7 @@ def _slot(d: Decisions, b: int, slot: int, book: AdBook, creative_id: str | None
         "currency": campaign.currency,
         "propensity": float(d.propensity[b, slot]),
         "pctr": float(d.pctr[b, slot]),
+        "pctr_in_slot": float(d.pctr_in_slot[b, slot]),
         "pcvr": float(d.pcvr[b, slot]),
         "fields": d.fields[b, slot].tolist(),
     }

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from zhitou.delivery.candidates import FIRST, in_place
 from zhitou.delivery.decide import Desk
 from zhitou.delivery.receipt import Decisions
 from zhitou.strategy.auction import biddable
@@ -98,6 +99,7 @@ def score(desk: Desk, candidate: ResponseModel, offer: Offer) -> dict[str, Any]:
     d, book, policy = offer.decisions, desk.book, desk.policy
     assert not policy.flat_price, "a policy without a model has nothing to compare"
     pctr, pcvr = candidate.predict(offer.fields)
+    pctr = in_place(candidate, pctr, d.asks.channel[:, None], FIRST)
     if not (np.isfinite(pctr).all() and np.isfinite(pcvr).all()):
         raise ValueError("predicted a chance that is not a number")
     bid = paced(bids_micros(book, pcvr), d.multiplier, book)

@@ -1,8 +1,8 @@
 """What an event's context says about how it came to be: the slot, the link, and signs that no person clicked.
 
 Known keys: `slot` (of the decision), `link` (which link of a message was followed), `honeypot` (true: a link that no
-person can see), `ip_hash` (a keyed hash of the address, made at the door), `purpose` (as in the header) and `headers`
-(names in any case; only the four below are read).
+person can see), `ip_hash` (a keyed hash of the address, made at the door, another one each day), `purpose` (as in the
+header) and `headers` (names in any case; only the four below are read).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 
 SLOT, LINK, HONEYPOT, IP_HASH, PURPOSE, HEADERS = "slot", "link", "honeypot", "ip_hash", "purpose", "headers"
+CHANNEL = "channel"  # for people who read the log; rules take the event's own column
 NOWHERE = -1
 SLOTS = 127  # a slot is 0 to 126
 PREFETCH_HEADERS = ("sec-purpose", "purpose", "x-purpose", "x-moz")

@@ -2,7 +2,9 @@
 
 Three questions, each with its own alarm: has a feature another distribution (population stability index), are the
 predictions off (calibration), has the base rate moved (label shift). In a stream without drift all of them together
-raise a false alarm with a chance of at most 1 - level, however long the stream and however often one looks.
+raise a false alarm with a chance of at most 1 - level, however long the stream and however often one looks. That
+takes long to convince where clicks are few; a quick chart besides looks for predictions that are off, and is false on
+at most 1 - day_level of days.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from zhitou.core.errors import SchemaError
 from zhitou.evaluation.calibration import calibration_ratio
 from zhitou.evaluation.classification import rate_interval
 from zhitou.evaluation.experiment import LEVEL, Estimate
+from zhitou.feedback.chart import RateChart
 from zhitou.feedback.psi import Bins, psi
 
 Kind = Literal["feature", "calibration", "base rate"]
@@ -29,13 +32,16 @@ _FACTORS = (1.1, 1.25, 1.5, 2.0, 3.0, 5.0)  # how many times too many (or, inver
 class DriftRules:
     """When an alarm is raised.
 
-    level: the share of streams without drift that stay silent for ever, at least. window_rows: rows compared with
-    the reference at a time. block_rows: rows between two looks at the rates. psi_least: below it a feature's move is
-    no matter, however sure. ratio_within: predicted over observed that is no matter. rate_within: change of the base
-    rate that is no matter (a day has better and worse hours). ignore: features that move by themselves.
+    level: the share of streams without drift that stay silent for ever, at least; day_level: the share of days on
+    which the quick chart does, a day being day_rows. window_rows: rows compared with the reference at a time.
+    block_rows: rows between two looks at the rates. psi_least: below it a feature's move is no matter, however sure.
+    ratio_within: predicted over observed that is no matter. rate_within: change of the base rate that is no matter (a
+    day has better and worse hours). ignore: features that move by themselves.
     """
 
     level: float = LEVEL
+    day_level: float = 0.98
+    day_rows: int = 30_000
     window_rows: int = 3_000
     block_rows: int = 1_000
     bins: int = 10
@@ -193,8 +199,8 @@ class RateAlarm:
 class DriftWatch:
     """Watches a stream of shown rows against a reference; each thing that moved is named once.
 
-    The chance of a false alarm is shared out: half to the calibration, which is money; a quarter to the base rate; a
-    quarter to the features (each, at window w, 1 / (w (w + 1)) of its part).
+    The chance of a false alarm for ever is shared out: half to the calibration, which is money; a quarter to the base
+    rate; a quarter to the features (each, at window w, 1 / (w (w + 1)) of its part). The quick chart has its own.
     """
 
     def __init__(self, reference: Reference, currency: str, rules: DriftRules | None = None) -> None:
@@ -205,11 +211,19 @@ class DriftWatch:
         self._ratio, self._rate = RateAlarm(alpha / 2), RateAlarm(alpha / 8)
         # The reference's own rate is only known so well: the other half of the base rate's share is spent on that.
         self._base = rate_interval(reference.clicks, reference.rows, 1 - alpha / 8)
+        self._chart = self._charts(reference)
         self._named: set[tuple[Kind, str]] = set()
         self._window: DriftRows | None = None
         self._block: DriftRows | None = None
         self._recent: list[DriftRows] = []
         self._windows = self.rows = 0
+
+    def _charts(self, reference: Reference) -> RateChart:
+        """The quick chart for days of as many clicks as the reference's rate makes."""
+        rules, (low, high) = self.rules, self.rules.ratio_within
+        clicks = max(reference.clicks, 1) / reference.rows * rules.block_rows
+        blocks = max(1, round(rules.day_rows / rules.block_rows))
+        return RateChart(1 - rules.day_level, blocks, clicks / low, clicks / high)
 
     def add(self, rows: DriftRows) -> tuple[Alarm, ...]:
         """The next rows of the stream; what they bring to light, if anything."""
@@ -238,7 +252,9 @@ class DriftWatch:
         clicks, expected = int(np.sum(block.labels)), float(np.sum(block.predicted))
         (low, high), (worse, better) = self.rules.ratio_within, self.rules.rate_within
         n, base = len(block), self._base
-        since_ratio = self._ratio.add(n, clicks, expected / low, expected / high)
+        quick = self._chart.add(n, clicks, expected / low, expected / high)
+        slow = self._ratio.add(n, clicks, expected / low, expected / high)
+        since_ratio = quick if slow is None else slow
         since_rate = self._rate.add(n, clicks, n * base.high * better, n * base.low * worse)
         self._recent = [*self._recent, block][-4 * self.rules.window_rows // self.rules.block_rows :]
         alarms = []

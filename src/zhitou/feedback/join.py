@@ -19,6 +19,7 @@ from zhitou.feedback.machines import RULES, MachineRules, judge_clicks
 
 DAY_US = SECONDS_PER_DAY * MICROSECONDS
 NEVER = -1
+_FAR = np.iinfo(np.int64).max
 MACHINE = "machine_"
 # why a fact joined no row; a click that a machine made is lost under the rule that told
 LOST = ("unknown_decision", "unclear_slot", "outside_window", "without_click", *(MACHINE + rule for rule in RULES))
@@ -61,10 +62,11 @@ class Organic:
 class Joined:
     """Outcomes of the R shown rows, as known at the watermark. Times are microseconds, -1 = never.
 
-    impressed: a browser said that it was seen. value_micros sums all its conversions, before refunds.
-    refunded_micros never exceeds it. mature: no later event can add a first click, or after a click a
-    conversion, to this row (where machine clicks are left out, an event that comes late may yet tell that a click was
-    none). organic: the bucket of conversions without a decision. lost: facts by reason, each of LOST.
+    impressed: a browser said that it was seen. conversion_time_us: of the first one. value_micros sums all its
+    conversions, before refunds. refunded_micros never exceeds it; refund_time_us: when the first of it came back, not
+    before the first conversion (two clocks may disagree). mature: no later event can add a first click, or after a
+    click a conversion, to this row (where machine clicks are left out, an event that comes late may yet tell that a
+    click was none). organic: the bucket of conversions without a decision. lost: facts by reason, each of LOST.
     """
 
     watermark_us: int
@@ -76,6 +78,7 @@ class Joined:
     value_micros: np.ndarray
     refunded: np.ndarray
     refunded_micros: np.ndarray
+    refund_time_us: np.ndarray
     mature: np.ndarray
     organic: Organic
     lost: dict[str, int]
@@ -118,7 +121,7 @@ def join(
     first = _earliest(len(shown), row[sales], facts.time_us[sales])
     value = np.zeros(len(shown), dtype=np.int64)
     np.add.at(value, row[sales], facts.value_micros[sales])
-    back = _refunds(facts, row, sales, len(shown))
+    back, back_us = _refunds(facts, row, sales, len(shown))
     organic = (facts.kind == KIND_CODE["conversion"]) & (facts.decision_id.code < 0)
     clicked = click_time != NEVER
     closes = np.where(clicked, click_time + windows.conversion_us, shown.time_us + windows.click_us)
@@ -132,6 +135,7 @@ def join(
         value_micros=value,
         refunded=back > 0,
         refunded_micros=back,
+        refund_time_us=np.where(back_us != NEVER, np.maximum(back_us, first), NEVER),
         mature=closes <= watermark_us,
         organic=Organic(int(organic.sum()), int(facts.value_micros[organic].sum())),
         lost=lost,
@@ -233,50 +237,63 @@ def _sales(
     return at[~again]
 
 
-def _refunds(facts: Facts, row: np.ndarray, sales: np.ndarray, rows: int) -> np.ndarray:
-    """int64 [rows] micros: what came back, at most what was paid; a refund without an amount is of all of it."""
+def _refunds(facts: Facts, row: np.ndarray, sales: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """(int64 [rows] micros: what came back, at most what was paid; int64 [rows]: when the first of it did).
+
+    A refund without an amount is of all of it.
+    """
     refund = np.flatnonzero(facts.kind == KIND_CODE["refund"])
     order, item = facts.order_id.code.astype(np.int64), facts.item.code
     both = np.where((order >= 0) & (item >= 0), order * (len(facts.item.text) + 1) + item, -1)
     paid = np.maximum(facts.value_micros[sales], 0)
     left = paid  # what of each sale can still come back
+    taken_us = np.full(len(sales), _FAR)
     for key in (both, order, row):  # from the most exact to the least
-        left, found = _taken(left, key[sales], key[refund], facts.value_micros[refund])
+        left, at_us, found = _taken(left, key[sales], key[refund], facts.value_micros[refund], facts.time_us[refund])
+        taken_us = np.minimum(taken_us, at_us)
         refund = refund[~found]
     back = np.zeros(rows, dtype=np.int64)
     np.add.at(back, row[sales], paid - left)
-    return back
+    return back, _earliest(rows, row[sales], taken_us)
 
 
 def _taken(
-    left: np.ndarray, of_sale: np.ndarray, of_refund: np.ndarray, amount: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """(int64: what is left of each sale after the refunds with its key, bool: refunds whose key a sale has).
+    left: np.ndarray, of_sale: np.ndarray, of_refund: np.ndarray, amount: np.ndarray, time_us: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(int64: what is left of each sale after the refunds with its key, int64: when the first of them took from it,
+    _FAR = none did, bool: refunds whose key a sale has).
 
-    Key -1 is none. The sales of a key give in their order, each up to what is left of it.
+    Key -1 is none. The sales of a key give in their order, each up to what is left of it; refunds take in order of
+    time.
     """
     if not len(of_sale):
-        return left, np.zeros(len(of_refund), dtype=bool)
+        return left, np.zeros(0, dtype=np.int64), np.zeros(len(of_refund), dtype=bool)
     keys, of_sale = np.unique(of_sale, return_inverse=True)
     at = np.minimum(np.searchsorted(keys, of_refund), len(keys) - 1)
     found = (keys[at] == of_refund) & (of_refund >= 0)
-    at, amount = at[found], amount[found]
+    by_time = np.lexsort((time_us[found], at[found]))
+    at, amount, time_us = at[found][by_time], amount[found][by_time], time_us[found][by_time]
     most = np.zeros(len(keys), dtype=np.int64)
     np.add.at(most, of_sale, left)
+    takes = np.where(amount == 0, most[at], np.clip(amount, 0, most[at]))
     asked = np.zeros(len(keys), dtype=np.int64)
-    np.add.at(asked, at, np.where(amount == 0, most[at], np.clip(amount, 0, most[at])))
+    np.add.at(asked, at, takes)
     by_key = np.argsort(of_sale, kind="stable")
+    key = of_sale[by_key]
     before = np.cumsum(left[by_key]) - left[by_key]
-    start = np.searchsorted(of_sale[by_key], np.arange(len(keys)))
-    gives = np.clip(asked[of_sale[by_key]] - (before - before[start][of_sale[by_key]]), 0, left[by_key])
+    before -= before[np.searchsorted(key, np.arange(len(keys)))][key]
+    gives = np.clip(asked[key] - before, 0, left[by_key])
     rest = left.copy()
     rest[by_key] -= gives
-    return rest, found
+    # The first refund that reaches a sale is the one with which more is taken than the sales before it hold.
+    reached = np.searchsorted(np.cumsum(takes), (np.cumsum(asked) - asked)[key] + before, side="right")
+    at_us = np.full(len(left), _FAR)
+    at_us[by_key] = np.where(gives > 0, np.append(time_us, _FAR)[np.minimum(reached, len(time_us))], _FAR)
+    return rest, at_us, found
 
 
 def _earliest(rows: int, row: np.ndarray, time_us: np.ndarray) -> np.ndarray:
     """int64 [rows]: the earliest time of each row, -1 where there is none."""
-    far = np.iinfo(np.int64).max
-    first = np.full(rows, far)
+    first = np.full(rows, _FAR)
     np.minimum.at(first, row, time_us)
-    return np.where(first == far, NEVER, first)
+    return np.where(first == _FAR, NEVER, first)

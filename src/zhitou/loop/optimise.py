@@ -17,8 +17,8 @@ import numpy as np
 
 from zhitou.core.chance import Chance
 from zhitou.core.errors import ModelError
-from zhitou.core.files import replace_whole
-from zhitou.core.units import MICROSECONDS
+from zhitou.core.files import append_line
+from zhitou.core.units import MICROSECONDS, SECONDS_PER_DAY
 from zhitou.evaluation.calibration import calibration_ratio
 from zhitou.evaluation.experiment import Estimate
 from zhitou.feedback.drift import Alarm, DriftRows, DriftRules, DriftWatch, Reference
@@ -31,6 +31,8 @@ from zhitou.loop.served import Log, Served
 from zhitou.loop.shadowed import logged_decisions, read_shadow, shadow_of
 from zhitou.response.compare import in_slots
 from zhitou.response.config import ResponseConfig
+from zhitou.response.delay import Lateness, lateness_of
+from zhitou.response.places import by_place
 from zhitou.response.refresh import refresh_response
 from zhitou.response.response import Response
 from zhitou.response.rows import Rows
@@ -47,13 +49,16 @@ class Plan:
     rows_least: shown rows since the last candidate before another is trained. later_share: of the rows that are new
     to the champion, the share before the slice on which a candidate is judged first. shadow_requests: how many of
     the champion's requests it then scores unseen before it is judged again, on the rows that came since (0: the first
-    verdict decides). reference_rows: the champion's first rows, which drift is measured against.
+    verdict decides). reference_rows: the champion's first rows, which drift is measured against. conversion_seconds:
+    how long after its click a conversion counts; delay_days: how far back the log is read for how late they come.
     """
 
     rows_least: int = 1_000
     later_share: float = 0.7
     shadow_requests: int = 1_000
     reference_rows: int = 5_000
+    conversion_seconds: float = 7.0 * SECONDS_PER_DAY
+    delay_days: int = 60
     gates: Gates = field(default_factory=Gates)
     drift: DriftRules = field(default_factory=DriftRules)
 
@@ -122,6 +127,7 @@ class Optimiser:
             return
         with self.narrator.stage("feedback", "clicks and conversions since the champion was trained, joined by id"):
             served = self._collect(champion, now_us, record)
+            late = self._lateness(champion, served, now_us, record)
         yield record
         with self.narrator.stage("drift", "features, calibration and base rate against the champion's first rows"):
             self._watch_drift(champion, served, record)
@@ -131,7 +137,7 @@ class Optimiser:
             if shadow is not None:
                 self._judge_shadow(champion, shadow, served, now_us, record)
             else:
-                self._train(champion, served, now_us, record)
+                self._train(champion, served, late, now_us, record)
         record["in_use"] = self.registry.champion()
         self._write(ROUNDS_FILE, record)
         self.narrator.fact(f"in use: {record['in_use']}; wrote {self._path(ROUNDS_FILE)}")
@@ -142,15 +148,42 @@ class Optimiser:
         until_s = int(self._models[champion].figures["until_s"])
         served = self.log.settled(now_us, (until_s + 1) * MICROSECONDS - 1)
         record |= {"rows": len(served), "clicks": int(served.rows.clicked.sum())}
+        record["conversions_by_now"] = int(served.rows.converted.sum())
         self.narrator.fact(
             f"{len(served):,} shown ads, {record['clicks']:,} clicks, "
-            f"{int(served.rows.converted.sum()):,} conversions"
+            f"{record['conversions_by_now']:,} conversions by now"
         )
         if len(served):
             ratio = calibration_ratio(served.rows.clicked, in_slots(self._models[champion], served.rows)[0])
             record["calibration"] = _numbers(ratio)
             self.narrator.fact(f"the champion {champion}: predicted over observed clicks {ratio}")
         return served
+
+    def _lateness(self, champion: str, served: Served, now_us: int, record: dict[str, Any]) -> Lateness:
+        """How late conversions come, by all of the log that is not too old, and pCVR held against what came.
+
+        The figure is of all clicks, each as far as its age lets it speak; where the delay is not known, of the mature
+        clicks alone, and its name says so.
+        """
+        now_s = now_us // MICROSECONDS
+        log = self.log.settled(now_us, max(0, now_us - self.plan.delay_days * SECONDS_PER_DAY * MICROSECONDS))
+        late = lateness_of(log.rows, now_s, self.plan.conversion_seconds)
+        record["conversion_delay"] = late.words
+        self.narrator.fact(late.words)
+        rows, known = served.rows, late.matured(served.rows)
+        name, of = "conversion_calibration", rows.clicked
+        if known is None:
+            name, of, known = (
+                "conversion_calibration_of_mature_clicks",
+                rows.clicked & rows.mature,
+                np.ones(len(rows)),
+            )
+        if rows.converted[of].any():
+            told = in_slots(self._models[champion], rows)[1] * known
+            ratio = calibration_ratio(rows.converted[of], told[of])
+            record[name] = _numbers(ratio)
+            self.narrator.fact(f"{name.replace('_', ' ')}: predicted over observed conversions {ratio}")
+        return late
 
     def _watch_drift(self, champion: str, served: Served, record: dict[str, Any]) -> None:
         """Hold the champion's newest rows against its first ones."""
@@ -191,9 +224,15 @@ class Optimiser:
             rows = self._drift_rows(model, held)
             first = rows.select(slice(0, self.plan.reference_rows))
             reference = Reference.of(first, model.fields, self.plan.drift.bins)
-            state.watch, state.waiting = DriftWatch(reference, own.currency, self.plan.drift), None
+            state.watch, state.waiting = DriftWatch(reference, own.currency, self._rules(held)), None
             rows = rows.select(slice(self.plan.reference_rows, None))
         return state.watch.add(rows)
+
+    def _rules(self, held: Served) -> DriftRules:
+        """The plan's, with as many rows a day as this shop has had in its reference."""
+        first = held.rows.time_s[: self.plan.reference_rows]
+        days = max(1, int(first[-1] - first[0])) / SECONDS_PER_DAY
+        return replace(self.plan.drift, day_rows=round(len(first) / days))
 
     def _drift_rows(self, model: Response, own: Served) -> DriftRows:
         told = in_slots(model, own.rows)[0]
@@ -230,7 +269,7 @@ class Optimiser:
             return False
         return True
 
-    def _train(self, champion: str, served: Served, now_us: int, record: dict[str, Any]) -> None:
+    def _train(self, champion: str, served: Served, late: Lateness, now_us: int, record: dict[str, Any]) -> None:
         """A candidate from the rows that are new to the champion, judged on the last of them."""
         last_us = max(self.registry.entry(v).registered_us for v in self.registry.versions())
         new = len(served.after(last_us))
@@ -242,7 +281,7 @@ class Optimiser:
         if not early.rows.clicked.any():
             self.narrator.fact("no click to learn from; none is trained")
             return
-        model = self._candidate(champion, early)
+        model = self._candidate(champion, early.rows, late)
         verdict = judge(self._later_rows(champion, model, later), gates=self.plan.gates)
         self._tell(model.version, verdict, record)
         if verdict.waits or model.version in self.registry.versions():
@@ -257,14 +296,18 @@ class Optimiser:
         else:
             self._promote(model.version, verdict, champion, now_us)
 
-    def _candidate(self, champion: str, early: Served) -> Response:
+    def _candidate(self, champion: str, early: Rows, late: Lateness) -> Response:
         """The champion refreshed; once there are more new rows than it was trained on, a model of them alone."""
-        before = self._models[champion]
+        before, matured = self._models[champion], late.matured(early)
         if len(early) <= int(before.figures["rows"]):
             self.narrator.fact(f"candidate: {champion} refreshed on {len(early):,} rows")
-            return refresh_response(early.rows, before, self.config)
-        self.narrator.fact(f"candidate: a new model of {len(early):,} rows")
-        return fit_response(early.rows, self.config, self.chance.child("optimise", champion))
+            made = refresh_response(early, before, self.config, matured=matured)
+        else:
+            self.narrator.fact(f"candidate: a new model of {len(early):,} rows")
+            made = fit_response(early, self.config, self.chance.child("optimise", champion), matured=matured)
+        placed, words = by_place(made, early, self.config.later_share)
+        self.narrator.fact(words)
+        return placed
 
     def _later_rows(self, champion: str, candidate: Response, later: Served) -> LaterRows:
         told = [in_slots(model, later.rows)[0] for model in (self._models[champion], candidate)]
@@ -289,11 +332,10 @@ class Optimiser:
         return self.folder / "optimise" / name
 
     def _write(self, name: str, line: dict[str, Any]) -> None:
-        """Append a line; the file is whole at any moment."""
+        """Append a line; every line of the file is whole."""
         path = self._path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        before = path.read_bytes() if path.exists() else b""
-        replace_whole(path, before + (json.dumps(_plain(line), sort_keys=True) + "\n").encode())
+        append_line(path, json.dumps(_plain(line), sort_keys=True).encode())
 
 
 def keep_optimising(optimiser: Optimiser, pace: Pace, every_s: float | None = None) -> None:

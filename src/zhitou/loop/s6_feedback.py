@@ -13,8 +13,8 @@ from zhitou.events.schema import Event
 from zhitou.feedback import join as joining
 from zhitou.feedback.facts import facts_of
 from zhitou.feedback.join import Joined, Windows, join
-from zhitou.loop.play import Shown
-from zhitou.response.rows import Rows
+from zhitou.loop.play import ONSITE, Shown
+from zhitou.response.rows import NEVER, Rows
 
 
 def outcome_events(stage: Stage, shown: Shown) -> list[Event]:
@@ -63,7 +63,8 @@ def collect(stage: Stage, shown: Shown, until_s: int) -> Joined:
 
 
 def training_rows(names: tuple[str, ...], shown: Shown, joined: Joined) -> Rows:
-    """Rows to train a response model on: fields as logged, outcomes as joined, labels that are too young marked."""
+    """Rows to train a response model on: fields as logged, outcomes and their times as joined, labels that are too
+    young marked. The market's visits are all on the shop's own pages."""
     return Rows(
         fields=shown.fields,
         names=names,
@@ -74,4 +75,16 @@ def training_rows(names: tuple[str, ...], shown: Shown, joined: Joined) -> Rows:
         mature=joined.mature,
         time_s=shown.time_s,
         propensity=shown.propensity,
+        channel=np.full(len(shown), ONSITE, dtype=np.int8),
+        **outcome_times(joined),
     )
+
+
+def outcome_times(joined: Joined) -> dict[str, np.ndarray]:
+    """The columns of Rows that say when: int64 [R] Unix seconds, -1 = never."""
+    times = {
+        "click_s": joined.click_time_us,
+        "conversion_s": joined.conversion_time_us,
+        "refund_s": joined.refund_time_us,
+    }
+    return {name: np.where(us == joining.NEVER, NEVER, us // MICROSECONDS) for name, us in times.items()}

@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zhitou.assembly import CAMPAIGNS_FILE, RESPONSE, open_shop, read_run
@@ -59,9 +59,9 @@ def open_schedule(
     windows = Windows(click_us=int(click_seconds * MICROSECONDS), conversion_us=days_us)
     with _alone(folder):
         logs = [ShopLog(folder, config.tenant, book, shop.items, names, shop.consent, windows) for _ in range(2)]
-        optimiser = Optimiser(
-            registry, logs[0], folder, shop.chance.child("optimise"), narrator, plan or Plan(), config.response
-        )
+        plan = replace(plan or Plan(), conversion_seconds=days_us / MICROSECONDS)
+        chance = shop.chance.child("optimise")
+        optimiser = Optimiser(registry, logs[0], folder, chance, narrator, plan, config.response)
         try:
             yield Schedule(optimiser, Guard(registry, logs[1], rules))
         finally:

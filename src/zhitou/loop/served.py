@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from zhitou.campaign.adbook import AdBook
+from zhitou.campaign.campaign import CHANNELS
 from zhitou.catalog.table import ItemTable
 from zhitou.core.units import MICROSECONDS
 from zhitou.delivery.reading import LogReader
@@ -18,6 +19,7 @@ from zhitou.events.schema import Event
 from zhitou.feedback.facts import facts_of
 from zhitou.feedback.join import Joined, Shown, Windows, join
 from zhitou.feedback.machines import MachineRules
+from zhitou.loop.s6_feedback import outcome_times
 from zhitou.privacy.consent import PURPOSES, ConsentBook, ConsentChange
 from zhitou.response.rows import Rows
 
@@ -79,6 +81,7 @@ class _Slot:
     price_micros: int
     model: str
     personal: bool
+    channel: int
     fields: tuple[float, ...]
 
 
@@ -169,6 +172,7 @@ class ShopLog:
                     price_micros=entry["price_micros_per_click"],
                     model=record["models"]["response"],
                     personal="contextual" not in record["consent_basis"],
+                    channel=CHANNELS.index(request["channel"]),
                     fields=tuple(np.nan if value is None else value for value in entry["fields"]),
                 )
             )
@@ -202,6 +206,8 @@ class ShopLog:
             mature=joined.mature,
             time_s=shown.time_us // MICROSECONDS,
             propensity=np.asarray([s.propensity for s in kept], dtype=np.float64),
+            channel=np.asarray([s.channel for s in kept], dtype=np.int8),
+            **outcome_times(joined),
         )
         price = np.asarray([s.price_micros for s in kept], dtype=np.int64)
         return Served(

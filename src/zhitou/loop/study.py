@@ -88,7 +88,7 @@ def live(
         warm = start.serve(stage, study.warm_days)
         names = start.desk.candidates.names
         warm_rows = training_rows(names, warm.shown, collect(stage, warm.shown, warm_end_s))
-        first = first_response(stage, warm_rows, chance)
+        first = first_response(stage, warm_rows, chance, warm_end_s)
         tallies = {name: _baseline_tally(stage, start, name, warm) for name in BASELINES}
         life = ours(stage, start, bound(stage, first))
         learnt = life.serve(stage, study.learn_days)
@@ -100,15 +100,16 @@ def live(
         rows = training_rows(names, both, joined)
         narrator.fact(
             f"{len(both):,} shown ads: {int(joined.clicked.sum()):,} clicks, "
-            f"{int(joined.converted.sum()):,} conversions, "
+            f"{int(joined.converted.sum()):,} conversions by now, "
             f"{int((joined.clicked & ~joined.mature).sum()):,} clicks too young to tell"
         )
     with narrator.stage("optimise", "a new model replaces the old one only on evidence"):
         before, after = rows.split(warm_end_s)
-        done = optimise(stage, first, before, after, both.subject[both.time_s >= warm_end_s], chance)
+        done = optimise(stage, first, before, after, both.subject[both.time_s >= warm_end_s], chance, learn_end_s)
         narrator.fact(
             f"response model: {'promoted' if done.verdict.promote else 'kept the old one'}; {done.verdict.reason}"
         )
+        narrator.fact(done.lateness.words)
         second = ours(stage, life, bound(stage, done.response))
         known = newer(stage.shop.past, life, warm, learnt)
         second.desk.candidates.board.put(np.arange(len(known)), stage.interest.scores(known, stage.book.item))

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 import os
 import secrets
 from pathlib import Path
 
 from zhitou.core.chance import Chance
 from zhitou.core.errors import ConfigError
+from zhitou.core.units import MICROSECONDS, SECONDS_PER_DAY
 
 KEY_BYTES = 32
 
@@ -37,6 +39,39 @@ class Pseudonyms:
     def names(self, raw_ids: list[str]) -> list[str]:
         """`name` of each."""
         return [self.name(raw) for raw in raw_ids]
+
+
+class Addresses:
+    """Names for network addresses, so that clicks from one address can be counted and nobody can say which it was.
+
+    The same address has the same name for one day (UTC) under one key; the next day, under another key, and in
+    another tenant it has another. Whoever replaces the key cuts the last tie between old names and addresses.
+    Refused (ConfigError): a key that is not 32 bytes.
+    """
+
+    def __init__(self, tenant: str, key: bytes) -> None:
+        if len(key) != KEY_BYTES:
+            raise ConfigError(f"expected an address key of {KEY_BYTES} bytes, got {len(key)}")
+        self._key = hmac.digest(key, b"zhitou/address/" + tenant.encode(), hashlib.sha256)
+
+    def __repr__(self) -> str:
+        return "Addresses()"
+
+    def name(self, address: str, at_us: int) -> str | None:
+        """`a_` + 16 hexadecimal digits; None for what is no IP address.
+
+        Of an IPv6 address the first 64 bits count: a home or an office has that many addresses to itself.
+        """
+        try:
+            ip = ipaddress.ip_address(address)
+        except ValueError:
+            return None
+        if isinstance(ip, ipaddress.IPv6Address):
+            ip = ip.ipv4_mapped or ip
+        whole = ip.packed if isinstance(ip, ipaddress.IPv4Address) else ip.packed[:8]
+        day = str(at_us // (SECONDS_PER_DAY * MICROSECONDS)).encode()
+        of_day = hmac.digest(self._key, day, hashlib.sha256)
+        return "a_" + hmac.digest(of_day, whole, hashlib.sha256).hex()[:16]
 
 
 def load_or_create_key(path: Path) -> bytes:

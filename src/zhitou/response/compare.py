@@ -23,6 +23,7 @@ from zhitou.evaluation.classification import auc, entropy, log_losses, normalise
 from zhitou.evaluation.experiment import Estimate
 from zhitou.response.baselines import BASELINES
 from zhitou.response.config import ResponseConfig
+from zhitou.response.response import Response
 from zhitou.response.rows import Rows
 from zhitou.response.train import fit_response
 
@@ -106,9 +107,13 @@ def compare(
 def in_slots(model: Model, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
     """(probability of a click in the row's own slot, pcvr), float64 [R].
 
-    A slot the model has not seen counts as the last one it has.
+    Of its own channel, too, where rows and model know of any. A slot that the model has not seen counts as the last
+    one it has.
     """
     pctr, pcvr = model.predict(rows.fields, rows.ad)
+    if isinstance(model, Response):
+        unknown = np.full(len(rows), -1, dtype=np.int8)
+        return model.in_place(pctr, unknown if rows.channel is None else rows.channel, rows.slot), pcvr
     slot = np.minimum(rows.slot, len(model.examination) - 1)
     return np.minimum(pctr * model.examination[slot], 1 - 1e-7), pcvr
 

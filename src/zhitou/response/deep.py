@@ -152,7 +152,7 @@ class DeepResponse:
             added, last = self._added(columns.reshape(B, K, -1), ads, requests)
             out += added.reshape(B * K, 2) * np.asarray(self.gates)
             hidden = last.reshape(B * K, -1)
-        doubt = self.doubt(columns, hidden, ads) if doubts else np.zeros(B * K)
+        doubt = self.doubt(self.line.terms(columns), hidden, ads) if doubts else np.zeros(B * K)
         return out.reshape(B, K, 2), doubt.reshape(B, K)
 
     def _added(self, columns: np.ndarray, ads: np.ndarray, requests: RequestSide) -> tuple[np.ndarray, np.ndarray]:
@@ -182,13 +182,21 @@ class DeepResponse:
         for b in range(len(out)):
             key: tuple[str, ...] = ()
             first = [str(channel[b])] if by_channel and channel is not None else ["?"] if by_channel else []
-            for level, value in zip(self.click.levels, [*first, "0"], strict=True):
+            for lines, value in zip(self._group_lines, [*first, "0"], strict=True):
                 key = (*key, value)
-                if key not in level.keys:
+                if key not in lines:
                     break
-                shift, slope = level.lines[level.keys.index(key)]
+                shift, slope = lines[key]
                 out[b] = shift + slope * out[b]
         return out
+
+    @cached_property
+    def _group_lines(self) -> tuple[dict[tuple[str, ...], tuple[float, float]], ...]:
+        """Of each level, the line of each of its groups."""
+        return tuple(
+            {key: (float(a), float(b)) for key, (a, b) in zip(level.keys, level.lines, strict=True)}
+            for level in self.click.levels
+        )
 
     def _groups(self, side: Side, slot: np.ndarray) -> tuple[np.ndarray, ...]:
         return groups_of(side, slot, "channel" in self.click.names)

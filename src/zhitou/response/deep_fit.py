@@ -17,7 +17,7 @@ from zhitou.core.chance import Chance
 from zhitou.core.errors import ConfigError
 from zhitou.learning.fit import FitReport, fit
 from zhitou.learning.progress import Progress
-from zhitou.response.calibrate import calibrate
+from zhitou.response.calibrate import settled
 from zhitou.response.deep import DeepResponse, coded, groups_of
 from zhitou.response.deep_config import DeepConfig
 from zhitou.response.deep_doubt import Doubt
@@ -25,14 +25,14 @@ from zhitou.response.deep_inputs import Codes, Side
 from zhitou.response.deep_module import DeepNetwork, DeepSize
 from zhitou.response.folds import Folds, examined
 from zhitou.response.groups import calibrate_groups
+from zhitou.response.late import late_joint_loss, refuse_wrong_matured
 from zhitou.response.model import joint_loss
 from zhitou.response.response import Response
 from zhitou.response.rows import Rows
-from zhitou.response.train import fit_response, gate, one_core
+from zhitou.response.train import fit_response, gate, one_core, relearnt, thinned
 
 _NO_NETWORK = 2**62  # clicks that the line's own network would need
 _LINE_LATER = 0.02  # of the rows that teach the line, to keep: it is calibrated here, on later ones
-_LINE_ROWS_LEAST = 50_000  # unclicked rows kept for the line at least
 _DOUBT_ROWS = 100_000
 
 
@@ -43,11 +43,13 @@ def fit_deep(
     side: Side | None = None,
     folder: Path | None = None,
     progress: Progress | None = None,
+    matured: np.ndarray | None = None,
 ) -> DeepResponse:
     """The deep model for these rows, saved to `folder` if one is given. Same rows, config and seed: the same bytes.
 
     side: what is known beside the fields; without it, the ad's number alone. Below the line's `clicks_least` clicks,
     or where later rows bear no network out, it is the line. Refused (ConfigError): no rows, a side of other rows.
+    matured: as for `train.fit_response`.
     """
     config, chance, side = config or DeepConfig(), chance or Chance(0), side or Side.nothing(rows.ad)
     if not len(rows):
@@ -55,15 +57,35 @@ def fit_deep(
     if len(side.request) != len(rows):
         raise ConfigError(f"expected a side of {len(rows):,} rows, got {len(side.request):,}; use the same log")
     with one_core():
-        response = _fit(rows, config, chance, side, progress)
+        if matured is not None:
+            refuse_wrong_matured(matured, rows)
+            matured = np.asarray(matured, dtype=np.float64)
+        response = _fit(rows, config, chance, side, progress, matured)
     if folder is not None:
         response.save(folder)
     return response
 
 
-def _fit(rows: Rows, config: DeepConfig, chance: Chance, side: Side, progress: Progress | None) -> DeepResponse:
-    folds = Folds.of(rows, config.line.later_share)
-    line = _line(rows, folds, config, chance)
+def _fit(
+    rows: Rows,
+    config: DeepConfig,
+    chance: Chance,
+    side: Side,
+    progress: Progress | None,
+    matured: np.ndarray | None,
+) -> DeepResponse:
+    # With shares of what is known, no click is too young to teach.
+    read = rows if matured is None else replace(rows, mature=np.ones(len(rows), dtype=bool))
+    folds = Folds.of(read, config.line.later_share)
+    line = _line(rows, folds, config, chance, matured)
+    figures = rows.counts() | {"later_rows": int(folds.click_later.sum())}
+    taken, kept = thinned(rows.clicked, config.line_negatives_per_click, chance)
+    # Of the early rows without a click, the thinned ones; of the later ones all, which judge.
+    thin = np.zeros(len(rows), dtype=bool)
+    thin[taken] = True
+    some = np.flatnonzero(thin | folds.click_later)
+    rows, side, folds, thin = rows.select(some), side.select(some), folds.select(some), thin[some]
+    matured = None if matured is None else matured[some]
     names = (*side.ads.names, *side.requests.names)
     values = np.concatenate([side.ads.of(rows.ad)[0], side.requests.codes[side.request]], 1)
     codes = Codes.learn(names, values[folds.click_early], config.code_rows_least, config.codes_most)
@@ -82,30 +104,30 @@ def _fit(rows: Rows, config: DeepConfig, chance: Chance, side: Side, progress: P
     )
     base = bare.logits(rows, side)
     base[:, 0] += line.click.line.slots[np.minimum(rows.slot, len(line.click.line.slots) - 1)]
-    network, gates, done = _network(rows, folds, side, bare, base, config, chance, progress)
+    network, gates, done = _network(rows, folds, side, bare, base, kept, config, chance, progress, matured)
     seen = replace(bare, network=network, gates=gates)
-    logits = base if network is None else _with_slots(seen.logits(rows, side), line, rows.slot)
-    doubted = replace(seen, doubt=_doubt(rows, folds, seen, side, expit(logits[:, 0]), config, chance))
-    figures = _figures(rows, folds, done)
-    return _calibrated(doubted, rows, folds, side, logits, figures)
+    early = base if network is None else _with_slots(seen.logits(rows, side), line, rows.slot)
+    known = None if matured is None else matured[thin]
+    again = relearnt(line, rows.select(thin), folds.select(thin), kept, (early - base)[thin], config.line, known)
+    seen = replace(seen, line=again)
+    logits = early - base + _with_slots(replace(bare, line=again).logits(rows, side), again, rows.slot)
+    stands = np.where(rows.clicked | folds.click_later, 1.0, 1 / kept)
+    doubted = replace(seen, doubt=_doubt(rows, folds, seen, side, stands * _variance(logits[:, 0]), config, chance))
+    figures |= {} if done is None else {"epochs": len(done.curve), "steps": done.steps}
+    return _calibrated(doubted, rows, folds, side, early, logits, stands, figures, matured)
 
 
-def _line(rows: Rows, folds: Folds, config: DeepConfig, chance: Chance) -> Response:
-    """The line of the early rows, thinned and put back: its intercept is that of all rows."""
-    early = np.flatnonzero(folds.click_early) if folds.click_early.any() else np.arange(len(rows))
-    clicked = rows.clicked[early]
-    no = early[~clicked]
-    drawn = min(len(no), max(config.line_negatives_per_click * int(clicked.sum()), _LINE_ROWS_LEAST))
-    kept = drawn / len(no) if len(no) else 1.0
-    if drawn < len(no):
-        no = chance.stream("deep line").choice(no, drawn, replace=False)
-    taught = rows.select(np.sort(np.concatenate([early[clicked], no])))
-    expected = config.line.expected_ctr
-    odds = expected / (1 - expected) / kept
-    told = replace(config.line, later_share=_LINE_LATER, clicks_least=_NO_NETWORK, expected_ctr=odds / (1 + odds))
-    line = fit_response(taught, told, chance)
-    back = replace(line.click.line, intercept=line.click.line.intercept + float(np.log(kept)))
-    return replace(line, click=replace(line.click, line=back))
+def _line(rows: Rows, folds: Folds, config: DeepConfig, chance: Chance, matured: np.ndarray | None) -> Response:
+    """The line of the early rows."""
+    early = folds.click_early if folds.click_early.any() else np.ones(len(rows), dtype=bool)
+    told = replace(
+        config.line,
+        later_share=_LINE_LATER,
+        clicks_least=_NO_NETWORK,
+        negatives_per_click_line=config.line_negatives_per_click,
+    )
+    known = None if matured is None else matured[early]
+    return fit_response(rows.select(early), told, chance, matured=known)
 
 
 def _network(
@@ -114,16 +136,19 @@ def _network(
     side: Side,
     bare: DeepResponse,
     base: np.ndarray,
+    kept: float,
     config: DeepConfig,
     chance: Chance,
     progress: Progress | None,
+    matured: np.ndarray | None,
 ) -> tuple[dict[str, np.ndarray] | None, tuple[float, float], FitReport | None]:
     """(weights, gates, report) of the network on top of `base`; (None, no gates, None) where events are too few."""
     clicks, buys = int(rows.clicked[folds.click_early].sum()), int(rows.converted[folds.buy_early].sum())
     if clicks < config.line.clicks_least or not rows.clicked[folds.click_later].any():
         return None, (0.0, 0.0), None
     columns = bare.line.scaling.columns(rows.fields)
-    batches = _Batches(rows, folds, side, bare, columns, base, config, buys >= config.line.conversions_least)
+    enough = buys >= config.line.conversions_least
+    batches = _Batches(rows, folds, side, bare, columns, base, kept, config, enough, matured)
     size = DeepSize(
         columns=columns.shape[1],
         codes=sum(bare.codes.sizes),
@@ -145,8 +170,8 @@ def _network(
     weights = network.arrays()
     added = replace(bare, network=weights, gates=(1.0, 1.0)).logits(rows, side) - bare.logits(rows, side)
     click_gate, buy_gate = gate(base[:, 0], added[:, 0], rows.clicked, folds.click_later), 0.0
-    if buys >= config.line.conversions_least:
-        buy_gate = gate(base[:, 1], added[:, 1], rows.converted, folds.buy_later)
+    if enough:
+        buy_gate = gate(base[:, 1], added[:, 1], rows.converted, folds.buy_later, matured)
     return (weights if click_gate or buy_gate else None), (click_gate, buy_gate), done
 
 
@@ -161,9 +186,13 @@ class _Batches:
         bare: DeepResponse,
         columns: np.ndarray,
         base: np.ndarray,
+        kept: float,
         config: DeepConfig,
         buys: bool,
+        matured: np.ndarray | None,
     ) -> None:
+        # A row without a click has no age and no say in conversions; its share is never read.
+        self.matured = None if matured is None else torch.from_numpy(np.nan_to_num(matured, nan=1.0)).float()
         codes, target = coded(bare.codes, side.ads, rows.ad, side.requests.codes[side.request], 1)
         starts = np.cumsum([0, *bare.codes.sizes[:-1]]) if bare.codes.sizes else np.zeros(0)
         self.shared = torch.from_numpy(starts.astype(np.int32))
@@ -183,7 +212,8 @@ class _Batches:
         self.no = np.flatnonzero(folds.click_early & ~rows.clicked)
         self.drawn = min(len(self.no), config.negatives_per_click * len(self.yes))
         # Thinning the "no" multiplies the odds by its inverse: added while training, the network never learns it.
-        self.offset = torch.tensor([-np.log(self.drawn / len(self.no)) if len(self.no) else 0.0, 0.0]).float()
+        share = kept * self.drawn / len(self.no) if len(self.no) else 1.0
+        self.offset = torch.tensor([-np.log(share), 0.0]).float()
         self.size, self.unseen = config.batch, config.unseen_share
 
     def __call__(self, epoch: int, rng: np.random.Generator) -> list[torch.Tensor]:
@@ -204,7 +234,10 @@ class _Batches:
     def loss(self, network: torch.nn.Module, chosen: torch.Tensor) -> torch.Tensor:
         """The joint loss of these rows (ESMM's space of all impressions; see `model.joint_loss`)."""
         logits = self.logits(network, chosen, self.unseen) + self.offset
-        return joint_loss(logits, self.clicked[chosen], self.converted[chosen], self.taught[chosen])
+        outcomes = self.clicked[chosen], self.converted[chosen], self.taught[chosen]
+        if self.matured is None:
+            return joint_loss(logits, *outcomes)
+        return late_joint_loss(logits, *outcomes, self.matured[chosen])
 
     def later_loss(self, network: torch.nn.Module) -> float:
         """The loss of clicks on the later fold, which decides when to stop."""
@@ -219,10 +252,21 @@ def _with_slots(logits: np.ndarray, line: Response, slot: np.ndarray) -> np.ndar
     return logits + np.stack([slots[np.minimum(slot, len(slots) - 1)], np.zeros(len(slot))], 1)
 
 
+def _variance(logits: np.ndarray) -> np.ndarray:
+    p = expit(logits)
+    return np.asarray(p * (1 - p))
+
+
 def _doubt(
-    rows: Rows, folds: Folds, seen: DeepResponse, side: Side, p: np.ndarray, config: DeepConfig, chance: Chance
+    rows: Rows,
+    folds: Folds,
+    seen: DeepResponse,
+    side: Side,
+    information: np.ndarray,
+    config: DeepConfig,
+    chance: Chance,
 ) -> Doubt:
-    """From at most _DOUBT_ROWS early rows, each standing for as many as were there."""
+    """From at most _DOUBT_ROWS early rows, each standing for as many as were there. information: float64 [R]."""
     early = np.flatnonzero(folds.click_early)
     some = early
     if len(early) > _DOUBT_ROWS:
@@ -231,32 +275,41 @@ def _doubt(
     hidden = np.zeros((len(some), 0), dtype=np.float32)
     if seen.network is not None:
         hidden = seen.hidden(rows.select(some), side.select(some))
-    information = p[some] * (1 - p[some]) * (len(early) / max(len(some), 1))
-    return Doubt.of(columns, hidden, rows.ad[some], information, seen.line.click.line.ads, config.weight_sd)
+    told = information[some] * (len(early) / max(len(some), 1))
+    line, terms = seen.line.click.line, seen.line.terms
+    return Doubt.of(terms(columns), hidden, rows.ad[some], told, line, terms.groups, config.weight_sd)
 
 
 def _calibrated(
-    seen: DeepResponse, rows: Rows, folds: Folds, side: Side, logits: np.ndarray, figures: dict[str, int]
+    seen: DeepResponse,
+    rows: Rows,
+    folds: Folds,
+    side: Side,
+    early_logits: np.ndarray,
+    logits: np.ndarray,
+    stands: np.ndarray,
+    figures: dict[str, int],
+    matured: np.ndarray | None,
 ) -> DeepResponse:
-    """With calibration by slot (and channel), and examination: clicks of a slot's rows there over in the first."""
+    """With calibration by slot (and channel), and examination: clicks of a slot's rows there over in the first.
+
+    early_logits, logits: float64 [R, 2], of what early rows taught, and of what all rows did. stands: float64 [R],
+    how many rows of the log each stands for.
+    """
     by_channel = side.requests.channel is not None
     names, groups = (("channel", "slot") if by_channel else ("slot",)), groups_of(side, rows.slot, by_channel)
     late, early = folds.click_later, folds.click_early
-    taught = int(rows.clicked[early].sum())
-    click = calibrate_groups(logits[late, 0], rows.clicked[late], tuple(g[late] for g in groups), taught, names)
+    base = settled(early_logits[late, 0], logits[late, 0], rows.clicked[late], int(rows.clicked[early].sum()))
+    click = calibrate_groups(logits[late, 0], rows.clicked[late], tuple(g[late] for g in groups), 0, names, base)
     late, early = folds.buy_later, folds.buy_early
-    buy = calibrate(logits[late, 1], rows.converted[late], int(rows.converted[early].sum()))
+    known = None if matured is None else matured[late]
+    taught = int(rows.converted[early].sum())
+    buy = settled(early_logits[late, 1], logits[late, 1], rows.converted[late], taught, known)
     slots = seen.line.click.line.slots
     first = logits[:, 0] - slots[np.minimum(rows.slot, len(slots) - 1)]
-    there = expit(click(logits[:, 0], groups))
-    alone = expit(click(first, (*groups[:-1], np.zeros(len(rows), dtype=np.int64))))
+    there = stands * expit(click(logits[:, 0], groups))
+    alone = stands * expit(click(first, (*groups[:-1], np.zeros(len(rows), dtype=np.int64))))
     count = int(rows.slot.max(initial=0)) + 1
     return replace(
         seen, click=click, conversion=buy, examination=examined(rows.slot, there, alone, count), figures=figures
     )
-
-
-def _figures(rows: Rows, folds: Folds, done: FitReport | None) -> dict[str, int]:
-    """What the fit saw, for the manifest."""
-    figures = rows.counts() | {"later_rows": int(folds.click_later.sum())}
-    return figures | ({} if done is None else {"epochs": len(done.curve), "steps": done.steps})

@@ -33,12 +33,18 @@ def refuse_wrong_matured(matured: np.ndarray, rows: Rows) -> None:
 
 
 def late_line(
-    fit: Callable[[np.ndarray], Linear], x: np.ndarray, ad: np.ndarray, labels: np.ndarray, matured: np.ndarray
+    fit: Callable[[np.ndarray], Linear],
+    x: np.ndarray,
+    ad: np.ndarray,
+    labels: np.ndarray,
+    matured: np.ndarray,
+    offset: np.ndarray | float = 0.0,
 ) -> Linear:
     """The line of late labels, by expectation and maximisation (Dempster, Laird, Rubin).
 
     fit: the line of labels float64 [R], which may lie between 0 and 1, for terms x [R, P] and ads [R]. labels: bool
-    [R], a conversion is known; matured: float64 [R]. A row without one is thought to owe p · (1 - F) / (1 - p · F).
+    [R], a conversion is known; matured: float64 [R]; offset: float [R], logits that `fit` adds to the
+    line's. A row without one is thought to owe p · (1 - F) / (1 - p · F).
     """
     seen = labels.astype(np.float64)
     rate = float(np.clip(seen.sum() / max(matured.sum(), 1.0), 0.0, 0.5))
@@ -47,7 +53,7 @@ def late_line(
     for _ in range(_ROUNDS):
         soft = np.where(labels, 1.0, guess * (1 - matured) / np.maximum(1 - guess * matured, _LEFT))
         line = fit(soft)
-        guess = expit(x @ line.weights + line.intercept + ad_terms(line.ads, ad))
+        guess = expit(x @ line.weights + line.intercept + ad_terms(line.ads, ad) + offset)
         before, owed = owed, float(soft.sum() - seen.sum())
         if abs(owed - before) <= _CLOSE * (owed + seen.sum() * _CLOSE):
             break

@@ -6,6 +6,7 @@ minutes although the rows it was first trained on are no longer at hand.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,19 +17,25 @@ from zhitou.core.errors import ConfigError, SchemaError
 from zhitou.response.calibrate import Calibration, calibrate
 from zhitou.response.config import ResponseConfig
 from zhitou.response.folds import Folds, examined
+from zhitou.response.late import late_line, refuse_wrong_matured
 from zhitou.response.linear import Linear, ad_terms, fit_linear
 from zhitou.response.response import Head, Response, network_logits
 from zhitou.response.rows import Rows
 
 
 def refresh_response(
-    rows: Rows, champion: Response, config: ResponseConfig | None = None, folder: Path | None = None
+    rows: Rows,
+    champion: Response,
+    config: ResponseConfig | None = None,
+    folder: Path | None = None,
+    matured: np.ndarray | None = None,
 ) -> Response:
     """The champion, refreshed on these rows; saved to `folder` if one is given. The same rows: the same bytes.
 
     Kept as they are: scaling, terms, the network and its gates. Learnt: the lines' weights, slots and ads around the
     champion's, and the calibration on the later rows. rows: none of those the champion was trained on, or they count
-    twice. Refused: no rows (ConfigError), other fields (SchemaError).
+    twice. matured: as for `train.fit_response`; without it conversions are learnt from mature clicks alone. Refused:
+    no rows, wrong shares (ConfigError), other fields (SchemaError).
     """
     config = config or ResponseConfig()
     if not len(rows):
@@ -36,36 +43,39 @@ def refresh_response(
     if rows.names != champion.fields:
         raise SchemaError(f"expected the champion's fields {champion.fields}, got {rows.names}; train a new model")
     with threadpool_limits(1):  # sums in one order on every machine
-        response = _refresh(rows, champion, config)
+        if matured is not None:
+            refuse_wrong_matured(matured, rows)
+        response = _refresh(rows, champion, config, matured)
     if folder is not None:
         response.save(folder)
     return response
 
 
-def _refresh(rows: Rows, champion: Response, config: ResponseConfig) -> Response:
-    folds = Folds.of(rows, config.later_share)
+def _refresh(rows: Rows, champion: Response, config: ResponseConfig, matured: np.ndarray | None) -> Response:
+    read = rows if matured is None else replace(rows, mature=np.ones(len(rows), dtype=bool))
+    folds = Folds.of(read, config.later_share)
     slots = max(int(rows.slot.max()) + 1, len(champion.examination))
     columns = champion.scaling.columns(rows.fields)
     terms = champion.terms(columns)
     heads = (champion.click, champion.conversion)
     network, added = _network(champion, columns)
     early = (folds.click_early, folds.buy_early)
-    labels = (rows.clicked, rows.converted)
+    labels, known = (rows.clicked, rows.converted), (None, matured)
     rates = (config.expected_ctr, config.expected_cvr)
     lines, logits = [], np.empty((len(rows), 2))
     for o, head in enumerate(heads):
-        prior, fold = straightened(head), early[o]
         slot, count = (rows.slot, slots) if o == 0 else (np.zeros_like(rows.slot), 1)
-        groups = champion.terms.groups
-        line = fit_linear(
-            terms[fold], labels[o][fold], slot[fold], rows.ad[fold], count, rates[o], groups,
-            prior=prior, offset=added[fold, o],
-        )  # fmt: skip
+        line = _line(
+            champion, head, terms, labels[o], slot, rows.ad, early[o], count, rates[o], added[:, o], known[o]
+        )
         lines.append(line)
         logits[:, o] = terms @ line.weights.astype(np.float32) + line.intercept + line.slots[slot] + added[:, o]
         logits[:, o] += ad_terms(line.ads, rows.ad)
     late = (folds.click_later, folds.buy_later)
-    fitted = [calibrate(logits[late[o], o], labels[o][late[o]], int(labels[o][early[o]].sum())) for o in (0, 1)]
+    shares = [None if m is None else m[fold] for m, fold in zip(known, late, strict=True)]
+    fitted = [
+        calibrate(logits[late[o], o], labels[o][late[o]], int(labels[o][early[o]].sum()), shares[o]) for o in (0, 1)
+    ]
     made = [Head(line, head.gate, c) for line, head, c in zip(lines, heads, fitted, strict=True)]
     there, first = (expit(fitted[0](z)) for z in (logits[:, 0], logits[:, 0] - lines[0].slots[rows.slot]))
     examination = examined(rows.slot, there, first, slots)
@@ -81,6 +91,31 @@ def _refresh(rows: Rows, champion: Response, config: ResponseConfig) -> Response
         examination=examination,
         figures={"refreshed_from": champion.version, **rows.counts()},
     )
+
+
+def _line(
+    champion: Response,
+    head: Head,
+    terms: np.ndarray,
+    labels: np.ndarray,
+    slot: np.ndarray,
+    ad: np.ndarray,
+    fold: np.ndarray,
+    slots: int,
+    rate: float,
+    added: np.ndarray,
+    matured: np.ndarray | None,
+) -> Linear:
+    """One outcome's line of the rows of `fold`, its priors centred on the head's."""
+    x, prior = terms[fold], straightened(head)
+
+    def fit(y: np.ndarray) -> Linear:
+        groups = champion.terms.groups
+        return fit_linear(x, y, slot[fold], ad[fold], slots, rate, groups, prior=prior, offset=added[fold])
+
+    if matured is None:
+        return fit(labels[fold])
+    return late_line(fit, x, ad[fold], labels[fold], matured[fold], added[fold])
 
 
 def straightened(head: Head) -> Linear:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from zhitou.core.errors import ModelError
 from zhitou.response.calibrate import Calibration
@@ -22,6 +22,7 @@ from zhitou.response.linear import Linear, Terms, ad_terms
 
 CHUNK = 2_048  # rows that stay in the cache of one core together with all their intermediate columns
 _LOGIT_MOST = 16.0  # keeps every probability strictly inside (0, 1)
+_SURE = 1 - 1e-7  # a slot that is looked at more than the first makes no click certain
 _KIND = "response"
 
 
@@ -39,7 +40,9 @@ class Response:
     """pCTR of the first slot and pCVR of a click. Made by `train.fit_response`, kept by `save`, read by `load`.
 
     terms: what the lines are made of. network: the arrays of `model.Network`, None where clicks were too few for
-    one or the later rows bore none out. figures: what is known of the fit, for its manifest.
+    one or the later rows bore none out. places: float64 [C + 1, S + 1, 2], (shift, slope) of the click's logit in
+    each channel and slot, the last ones for unseen (`places.by_place`); None where all places are alike. figures:
+    what is known of the fit, for its manifest.
     """
 
     fields: tuple[str, ...]
@@ -51,6 +54,26 @@ class Response:
     examination: np.ndarray
     figures: dict[str, Any] = field(default_factory=dict, compare=False)
     name: str = "zhitou"
+    places: np.ndarray | None = None
+
+    @property
+    def calibration(self) -> str:
+        """What receipts call that by which places differ."""
+        return "none" if self.places is None else "channel and slot"
+
+    def in_place(self, pctr: np.ndarray, channel: np.ndarray, slot: np.ndarray) -> np.ndarray:
+        """float64, of the arguments' common shape: the chance of a click there, for pctr as `predict` gives it.
+
+        channel: int, in the numbers of the rows that were calibrated on, -1 = not told; slot: int, 0 = the first. A
+        slot the model has not seen counts as the last one it has.
+        """
+        p = np.minimum(pctr * self.examination[np.minimum(slot, len(self.examination) - 1)], _SURE)
+        if self.places is None:
+            return np.asarray(p)
+        channels, slots = np.array(self.places.shape[:2]) - 1
+        known = np.where((channel >= 0) & (channel < channels), channel, channels)
+        line = self.places[known, np.minimum(slot, slots)]
+        return probability(line[..., 0] + line[..., 1] * logit(p))
 
     def predict(self, fields: np.ndarray, ad: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """(pctr, pcvr), float64 [...], strictly inside (0, 1), of fields float32 [..., F]; NaN = unknown.
@@ -100,13 +123,16 @@ class Response:
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything as named arrays: what is saved, and what the version is a hash of."""
         out = {f"scaling.{k}": np.asarray(v) for k, v in vars(self.scaling).items()}
-        out |= {"knots": self.terms.knots, "pairs": self.terms.pairs, "examination": self.examination}
+        out |= {f"terms.{k}": np.asarray(v) for k, v in vars(self.terms).items()}
+        out["examination"] = self.examination
         for part, head in (("click", self.click), ("conversion", self.conversion)):
             line, cal = head.line, head.calibration
             out |= {f"{part}.weights": line.weights, f"{part}.slots": line.slots, f"{part}.ads": line.ads}
             out[f"{part}.numbers"] = np.array([line.intercept, head.gate, cal.shift, cal.low, cal.high])
             if cal.knots is not None:
                 out[f"{part}.isotonic"] = cal.knots
+        if self.places is not None:
+            out["places"] = self.places
         return out | {f"network.{k}": v for k, v in (self.network or {}).items()}
 
     def save(self, folder: Path) -> None:
@@ -134,16 +160,17 @@ class Response:
     @classmethod
     def of_arrays(cls, arrays: dict[str, np.ndarray], manifest: dict[str, Any]) -> Response:
         """The model of these arrays, as `arrays` names them, and what `save` writes into the manifest of them."""
-        part = {name: _below(arrays, name) for name in ("scaling", "network", "click", "conversion")}
+        part = {name: _below(arrays, name) for name in ("scaling", "terms", "network", "click", "conversion")}
         heads = {n: _head(part[n], manifest["calibration"][n]) for n in ("click", "conversion")}
         return cls(
             fields=tuple(manifest["fields"]),
             scaling=Scaling(**part["scaling"]),
-            terms=Terms(arrays["knots"], arrays["pairs"]),
+            terms=Terms(**part["terms"] | {"width": part["terms"]["width"].item()}),
             network=part["network"] or None,
             examination=arrays["examination"],
             figures=manifest["figures"],
             name=manifest["name"],
+            places=arrays.get("places"),
             **heads,
         )
 
@@ -174,6 +201,15 @@ class BoundResponse:
     def examination(self) -> np.ndarray:
         """float64 [S]: how much a slot is looked at against the first."""
         return self.response.examination
+
+    @property
+    def calibration(self) -> str:
+        """By what places differ, in a word or two; "none" if all are alike."""
+        return self.response.calibration
+
+    def in_place(self, pctr: np.ndarray, channel: np.ndarray, slot: np.ndarray) -> np.ndarray:
+        """float64: the chance of a click in these slots of these channels, for pctr as `predict` gives it."""
+        return self.response.in_place(pctr, channel, slot)
 
     def predict(self, fields: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(pctr, pcvr), float64 [..., K], of fields float32 [..., K, F]."""

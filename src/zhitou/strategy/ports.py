@@ -60,6 +60,27 @@ class ResponseModel(Protocol):
         ...
 
 
+@runtime_checkable
+class PlacedResponse(ResponseModel, Protocol):
+    """A response model that knows of a request where its ads would stand, and nothing else: its channel and slots.
+
+    A desk asks any other model for `examination` alone and takes all channels as one.
+    """
+
+    @property
+    def calibration(self) -> str:
+        """By what places differ, as receipts name it ("channel and slot"); "none" where all are alike."""
+        ...
+
+    def in_place(self, pctr: np.ndarray, channel: np.ndarray, slot: np.ndarray) -> np.ndarray:
+        """float64, of the arguments' common shape: the chance of a click there, for pctr as `predict` gives it.
+
+        channel: int, place in campaign.CHANNELS, -1 = not told; slot: int, 0 = the first. One channel and slot
+        never turn the order of two ads round.
+        """
+        ...
+
+
 class CreativeSource(Protocol):
     """Reviewed creatives by ad and size."""
 

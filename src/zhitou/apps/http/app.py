@@ -35,7 +35,7 @@ none. Every refusal is problem+json (RFC 9457)."""
 def create_app(service: Service, settings: HttpSettings, clock: Clock | None = None) -> FastAPI:
     """The door in front of this service. clock: what "now" is (the machine's clock if None)."""
     links = Links(settings.link_key, settings.public_url, settings.link_seconds)
-    door = Door(service, settings, Turns(settings.waiting_max), links, clock or SystemClock())
+    door = Door(service, settings, Turns(settings.waiting_max), links, settings.addresses, clock or SystemClock())
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -9,6 +9,7 @@ from zhitou.apps.http.service import Service
 from zhitou.apps.http.settings import HttpSettings
 from zhitou.apps.http.turns import Turns
 from zhitou.core.clock import Clock
+from zhitou.privacy.pseudonyms import Addresses
 
 
 @dataclass(frozen=True)
@@ -19,4 +20,5 @@ class Door:
     settings: HttpSettings
     turns: Turns
     links: Links
+    addresses: Addresses
     clock: Clock

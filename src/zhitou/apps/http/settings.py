@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import os
 import re
 import secrets
 from collections.abc import Sequence
@@ -13,11 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from zhitou.core.errors import ConfigError, SourceError
+from zhitou.core.files import replace_whole
+from zhitou.privacy.pseudonyms import Addresses
 
 ROLES = ("decide", "ingest")
 KEY_BYTES = 32
 KEYS_FILE = "keys.json"
 LINK_KEY_FILE = "link.key"
+ADDRESS_KEY_FILE = "address.key"
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")
 
 
@@ -44,14 +46,17 @@ def new_key(name: str, roles: Sequence[str]) -> tuple[str, ApiKey]:
 class HttpSettings:
     """Settings of the door. Sizes in bytes, times in seconds.
 
-    link_key: 32 bytes that sign links. public_url: how browsers reach this server; links are made from it, never
-    from a request's Host header. hosts: accepted Host names ("*" takes any). cors_origins: pages of other origins
-    whose scripts may call. frame_ancestors: CSP sources that may embed an HTML creative.
+    link_key: 32 bytes that sign links. address_key: 32 bytes under which events of links name the address that they
+    came from (privacy.pseudonyms.Addresses); without them, 32 that follow from link_key. public_url: how browsers
+    reach this server; links are made from it, never from a request's Host header. hosts: accepted Host names ("*"
+    takes any). cors_origins: pages of other origins whose scripts may call. frame_ancestors: CSP sources that may
+    embed an HTML creative.
     """
 
     tenant: str
     link_key: bytes = field(repr=False)
     keys: tuple[ApiKey, ...] = ()
+    address_key: bytes | None = field(default=None, repr=False)
     public_url: str = "http://127.0.0.1:8000"
     hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "[::1]")
     cors_origins: tuple[str, ...] = ()
@@ -64,11 +69,19 @@ class HttpSettings:
     def __post_init__(self) -> None:
         if len(self.link_key) != KEY_BYTES:
             raise ConfigError(f"expected a link key of {KEY_BYTES} bytes, got {len(self.link_key)}")
+        if self.address_key is not None and len(self.address_key) != KEY_BYTES:
+            raise ConfigError(f"expected an address key of {KEY_BYTES} bytes, got {len(self.address_key)}")
         for origin in (self.public_url, *self.cors_origins):
             if not _ORIGIN.fullmatch(origin):
                 raise ConfigError(f"expected an origin such as https://ads.example, got {origin!r}; drop its path")
         if min(self.body_bytes_max, self.events_max, self.waiting_max, self.link_seconds) <= 0:
             raise ConfigError("the limits of the door are above zero")
+
+    @property
+    def addresses(self) -> Addresses:
+        """Names for the addresses that links are followed from."""
+        key = self.address_key or hmac.digest(self.link_key, b"zhitou/address key", hashlib.sha256)
+        return Addresses(self.tenant, key)
 
     def who(self, presented: str) -> ApiKey | None:
         """The key that this text is. Every stored key is compared, in constant time, whatever matches."""
@@ -97,26 +110,27 @@ def add_key(folder: Path, name: str, roles: Sequence[str] = ROLES) -> str:
     text, key = new_key(name, roles)
     kept = [k for k in load_keys(folder) if k.name != name] + [key]
     rows = [{"name": k.name, "roles": sorted(k.roles), "sha256": k.sha256} for k in kept]
-    _write_private(folder / KEYS_FILE, json.dumps(rows, indent=1) + "\n")
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_whole(folder / KEYS_FILE, (json.dumps(rows, indent=1) + "\n").encode(), private=True)
     return text
 
 
 def load_or_create_link_key(folder: Path) -> bytes:
     """The key that signs links, drawn from the system at the first start."""
-    path = folder / LINK_KEY_FILE
+    return _load_or_create(folder / LINK_KEY_FILE, "links given out so far end")
+
+
+def load_or_create_address_key(folder: Path) -> bytes:
+    """The key that hashes addresses, drawn from the system at the first start. Delete its file to change it."""
+    return _load_or_create(folder / ADDRESS_KEY_FILE, "addresses get new names")
+
+
+def _load_or_create(path: Path, after: str) -> bytes:
+    """32 bytes in hexadecimal, readable by their owner alone. after: what deleting the file leads to."""
     if not path.exists():
-        _write_private(path, secrets.token_hex(KEY_BYTES) + "\n")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_whole(path, f"{secrets.token_hex(KEY_BYTES)}\n".encode(), private=True)
     try:
         return bytes.fromhex(path.read_text().strip())
     except ValueError:
-        raise SourceError(f"{path} holds no key in hexadecimal; delete it (links given out so far end)") from None
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Replace the file in one step, readable by its owner alone."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(path.name + ".new")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    draft.replace(path)
+        raise SourceError(f"{path} holds no key in hexadecimal; delete it ({after})") from None

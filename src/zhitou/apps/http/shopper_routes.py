@@ -22,6 +22,7 @@ from zhitou.apps.http.pages import why_page
 from zhitou.apps.http.problems import documented
 from zhitou.core.errors import NotFoundError
 from zhitou.events.schema import Event
+from zhitou.feedback.context import CHANNEL, IP_HASH, SLOT
 
 # The smallest transparent GIF: a header, a colour table of two, and one pixel.
 PIXEL = bytes.fromhex("47494638396101000100800000000000ffffff21f90401000000002c000000000100010000020144003b")
@@ -72,7 +73,8 @@ def _add_links_that_count(app: FastAPI, door: Door) -> None:
         now_us = door.clock.now_us()
         slot = door.links.check("impression", d, s, e, m, now_us)
         if not _prefetched(request):
-            await door.turns.take(lambda: _record(door, "impression", d, slot, now_us), patient=True)
+            origin = _origin(door, request, now_us)
+            await door.turns.take(lambda: _record(door, "impression", d, slot, now_us, origin), patient=True)
         return Response(PIXEL, media_type="image/gif", headers={"Cross-Origin-Resource-Policy": "cross-origin"})
 
     @app.get(
@@ -94,8 +96,8 @@ def _add_links_that_count(app: FastAPI, door: Door) -> None:
         """Counts one click of the signed slot and leads to the landing page, which no query can change."""
         now_us = door.clock.now_us()
         slot = door.links.check("click", d, s, e, m, now_us)
-        counts = not _prefetched(request)
-        landing = await door.turns.take(lambda: _clicked(door, d, slot, now_us, counts), patient=True)
+        counts, origin = not _prefetched(request), _origin(door, request, now_us)
+        landing = await door.turns.take(lambda: _clicked(door, d, slot, now_us, counts, origin), patient=True)
         return Response(None, 302, {"Location": landing})
 
 
@@ -164,9 +166,20 @@ def _add_why(app: FastAPI, door: Door) -> None:
         return Response(why_page(reasons), media_type="text/html; charset=utf-8", headers=headers)
 
 
-def _record(door: Door, kind: str, decision_id: str, slot: int, now_us: int) -> None:
-    """Pass the impression or click on as an event; its id makes a second one a duplicate."""
+def _origin(door: Door, request: Request, now_us: int) -> str | None:
+    """The name of the address that a browser calls from; the address itself goes no further than this call."""
+    return door.addresses.name(request.client.host, now_us) if request.client else None
+
+
+def _record(door: Door, kind: str, decision_id: str, slot: int, now_us: int, origin: str | None) -> None:
+    """Pass the impression or click on as an event; its id makes a second one a duplicate.
+
+    Its context says what machine clicks are told by (feedback.machines): slot, channel and the address's name.
+    """
     placed = door.service.placed(decision_id, slot)
+    context: dict[str, Any] = {CHANNEL: placed.channel, SLOT: slot}
+    if origin is not None:
+        context[IP_HASH] = origin
     event = Event(
         event_id=link_event_id(decision_id, slot, kind),
         tenant=door.settings.tenant,
@@ -177,18 +190,18 @@ def _record(door: Door, kind: str, decision_id: str, slot: int, now_us: int) -> 
         item=placed.item,
         channel=placed.channel,
         decision_id=decision_id,
-        context=f'{{"slot":{slot}}}',
+        context=orjson.dumps(context, option=orjson.OPT_SORT_KEYS).decode(),
     )
     door.service.observe([event])
 
 
-def _clicked(door: Door, decision_id: str, slot: int, now_us: int, counts: bool) -> str:
+def _clicked(door: Door, decision_id: str, slot: int, now_us: int, counts: bool, origin: str | None) -> str:
     """The landing page; the click is recorded first. Refused (NotFoundError): an ad without a web address."""
     landing = door.service.clicked(decision_id, slot)
     if not _WEB_ADDRESS.fullmatch(landing):
         raise NotFoundError("this ad has no landing page; set landing_url of its campaign to an http address")
     if counts:
-        _record(door, "click", decision_id, slot, now_us)
+        _record(door, "click", decision_id, slot, now_us, origin)
     return quote(landing, safe="%/:=&?~#+!$,;'@()*[]")
 
 
