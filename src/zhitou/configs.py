@@ -14,7 +14,7 @@ from zhitou.interest import config as interest
 from zhitou.interest.config import InterestConfig
 from zhitou.market.campaigns import DemoConfig
 from zhitou.market.config import MarketConfig
-from zhitou.privacy.consent import PURPOSES
+from zhitou.privacy.consent import SILENT
 from zhitou.response.train import ResponseConfig
 
 
@@ -67,7 +67,7 @@ class Config:
     judge_days: int = 56
     refuse_share: float = 0.02
     real_shoppers: bool = False
-    consent_default: tuple[str, ...] = PURPOSES
+    consent_default: tuple[str, ...] = SILENT
     prepare: PrepareConfig = field(default_factory=PrepareConfig)
     features: FeatureConfig = field(default_factory=FeatureConfig)
     interest: InterestConfig = field(default_factory=InterestConfig)

@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 
 from zhitou.apps.experiment import experiment
+from zhitou.apps.plan import app as plan
 from zhitou.apps.simulate import simulate
 from zhitou.core.errors import ConfigError, ZhitouError
 
@@ -38,6 +39,7 @@ app = typer.Typer(
 )
 
 app.add_typer(experiment, name="experiment")
+app.add_typer(plan)
 app.command()(simulate)
 
 Out = Annotated[Path, typer.Option("--out", help="Folder of the run; everything is written below it.")]

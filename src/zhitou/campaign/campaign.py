@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from zhitou.core.errors import ConfigError
 
 OBJECTIVES = ("clicks", "conversions", "value")
-CHANNELS = ("onsite", "email", "push")
+CHANNELS = ("onsite", "email", "push", "sms", "app", "social")
+MESSAGES = ("email", "push", "sms")  # these come to the shopper; what he finds when he comes by himself disturbs nobody
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Campaign:
 
     bid_micros is the most one click may cost; target_cpa_micros the price of a conversion the advertiser
     accepts (objective "conversions"), target_roas the revenue per unit of spend (objective "value").
-    quiet_hours are local hours (start, end) without messages; they bind e-mail and push, not the site.
+    quiet_hours are local hours (start, end) without messages; they bind messages (e-mail, push, sms), not what a shopper finds by himself.
     """
 
     campaign_id: str

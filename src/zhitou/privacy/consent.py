@@ -10,7 +10,8 @@ import numpy as np
 
 from zhitou.core.errors import ConsentError, SchemaError
 
-PURPOSES = ("ads", "profile", "measurement", "email", "push")
+PURPOSES = ("ads", "profile", "measurement", "email", "push", "sms")
+SILENT = tuple(purpose for purpose in PURPOSES if purpose != "sms")  # what a shop may take silence for; never a text
 
 
 @dataclass(frozen=True)

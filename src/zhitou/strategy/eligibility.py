@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from zhitou.campaign.adbook import AdBook
-from zhitou.campaign.campaign import CHANNELS
+from zhitou.campaign.campaign import CHANNELS, MESSAGES
 from zhitou.strategy.rules import Rules
 
 
@@ -45,7 +45,7 @@ REASONS: tuple[Reason, ...] = (
     Reason("outbid", 102, "Other ads were worth more in this place."),
 )
 CODE: Mapping[str, int] = {reason.name: code for code, reason in enumerate(REASONS)}
-_ONSITE = CHANNELS.index("onsite")
+IS_MESSAGE = np.isin(CHANNELS, MESSAGES)
 
 
 def eligibility(
@@ -68,7 +68,7 @@ def eligibility(
     at_us: int64 [B], UTC. channel: int8 [B], place in CHANNELS. ads_allowed: bool [B], consent to advertising.
     in_stock, approved: bool [K]. remaining_micros: int64 [C]; a campaign with nothing left is out.
     seen_ad: int [B, K], seen_campaign: int [B, C], impressions today. hour_local: int [B], 0 to 23; quiet hours
-    [start, end) may pass midnight and bind every channel but the site. segments: the B shoppers' segments, None =
+    [start, end) may pass midnight and bind messages only. segments: the B shoppers' segments, None =
     nothing is known of anybody, which no targeted campaign matches. locale: one for all or one each; "en-GB" is
     reached by a campaign for "en".
     """
@@ -177,7 +177,7 @@ def _codes(  # type: ignore[no-untyped-def]
         cap[k] = ad_cap[campaign[k]]
     of_campaign = np.empty(start_us.shape[0], dtype=np.uint8)
     for b in range(requests):
-        messaged = channel[b] != _ONSITE
+        messaged = IS_MESSAGE[channel[b]]
         for c in range(start_us.shape[0]):
             of_campaign[c] = _of_campaign(
                 start_us[c], end_us[c], campaign_cap[c], quiet_start[c], quiet_end[c], reached[b, c],

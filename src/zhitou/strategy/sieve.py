@@ -16,15 +16,13 @@ import numpy as np
 from numba import njit
 
 from zhitou.campaign.adbook import AdBook
-from zhitou.campaign.campaign import CHANNELS
-from zhitou.strategy.eligibility import in_quiet_hours, prefixes
+from zhitou.strategy.eligibility import IS_MESSAGE, in_quiet_hours, prefixes
 from zhitou.strategy.rules import Rules
 
 HOURS = 24
 # Codes of REASONS whose filter is a row of the table, in the order of Sieve.place; 8 and 9 are the caps.
 TABLED = (1, 2, 3, 4, 5, 6, 7, 10)
 _AD_CAP, _CAMPAIGN_CAP = 8, 9
-_ONSITE = CHANNELS.index("onsite")
 
 
 def packed(passes: np.ndarray) -> np.ndarray:
@@ -142,7 +140,7 @@ class Sieves:
         place[:, 2] = self._consent + np.asarray(ads_allowed, dtype=bool)
         place[:, 3] = self._size + len(own) + audience
         place[:, 4:7] = self._size + np.arange(len(own))
-        place[:, 7] = self._awake + np.where(channel == _ONSITE, HOURS, hour_local)
+        place[:, 7] = self._awake + np.where(IS_MESSAGE[channel], hour_local, HOURS)
         return Sieve(table, place, self.capped(seen_ad, seen_campaign), len(self.rules.campaign))
 
     def capped(self, seen_ad: np.ndarray, seen_campaign: np.ndarray) -> np.ndarray:
