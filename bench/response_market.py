@@ -2,6 +2,7 @@
 
     python bench/response_market.py [--run out] [--days 28] [--visits 60] [--practice 1000000]
     python bench/response_market.py --catboost PYTHON --fuxictr PYTHON --deepctr PYTHON --settings 1
+    python bench/response_market.py --worlds 1 2 3           # zhitou alone, in worlds of these seeds
     python bench/response_market.py --quick                  # three days, 100,000 practice rows, two settings
 
 The market is fitted to The Complete Journey before its cut and then shows two random ads at every visit (--visits a
@@ -48,6 +49,9 @@ def main() -> None:
     """Play, learn, measure, print."""
     args = _arguments()
     figures: dict[str, Any] = {}
+    if args.worlds:
+        last_line("response_market", {"days": args.days, "visits": args.visits, **worlds(args)})
+        return
     with tempfile.TemporaryDirectory() as made:
         for shop in open_journey(args.run):
             stream = make_stream(shop, args.days, args.visits, args.seed)
@@ -65,6 +69,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--settings", type=int, default=4, help="settings that each model other than ours tries")
     parser.add_argument("--epochs", type=int, default=5, help="at most, of the networks of peers")
     parser.add_argument("--practice", type=int, default=1_000_000, help="practice rows that teach; 0: none")
+    parser.add_argument("--worlds", type=int, nargs="+", help="seeds of worlds for zhitou alone; nothing else is run")
     parser.add_argument("--quick", action="store_true", help="three days, 100,000 practice rows, two settings")
     for peer in PEERS:
         parser.add_argument(f"--{peer}", type=Path, help=f"the Python of an environment with {peer}")
@@ -101,6 +106,35 @@ def market(stream: Stream, args: argparse.Namespace, made: Path) -> dict[str, An
     )
     figures = {"rows": len(rows), "clicks": int(rows.clicked.sum()), "gate": deep.gates[0]}
     return {**figures, **_goals(told, truth, answers), **_flat(told, answers), **_rounded(speed)}
+
+
+def worlds(args: argparse.Namespace) -> dict[str, Any]:
+    """zhitou's two models in several worlds, each beside what is observable there; print them and their means."""
+    figures: dict[str, Any] = {"worlds": len(args.worlds)}
+    told: dict[str, list[list[float]]] = {}
+    print(f"{'world':>6} {'model':12}{'log loss over observable':>26}{'AUC below':>11}{'ratio':>8}{'rows/CPU s':>14}")
+    for seed in args.worlds:
+        for shop in open_journey(args.run):
+            stream = make_stream(shop, args.days, args.visits, seed)
+        split = Split.of(stream.rows, stream.side, 20, Chance(args.seed))
+        taught = len(split.train) + len(split.valid)
+        truth, limit = stream.truth[split.test], stream.observable[split.test]
+        answers, _ = ours(split, len(split.valid) / taught)
+        answers["observable"] = Answer(limit, 0.0)
+        for name in ("zhitou line", "zhitou deep", "observable"):
+            p, cpu_s = answers[name].p, answers[name].cpu_s
+            over = float(expected_losses(truth, p).mean() / expected_losses(truth, limit).mean() - 1)
+            below, ratio = expected_auc(truth, limit) - expected_auc(truth, p), float(p.sum() / truth.sum())
+            told.setdefault(name, []).append([over, below, ratio, taught / cpu_s if cpu_s else 0.0])
+            print(f"{seed:6} {name:12}{over:26.2%}{below:11.4f}{ratio:8.3f}{told[name][-1][3]:14,.0f}", flush=True)
+    for name, rows in told.items():
+        over, below, ratio, speed = np.mean(rows, 0).tolist()
+        apart = float(np.sqrt(np.mean(np.log(np.asarray(rows)[:, 2]) ** 2)))
+        print(f"  mean {name:12}{over:26.2%}{below:11.4f}{ratio:8.3f}{speed:14,.0f}   level off by {apart:.3f} (rms)")
+        key = name.replace(" ", "_")
+        numbers = {"over": over, "auc_below": below, "ratio": ratio, "level_rms": apart, "rows_per_cpu_s": speed}
+        figures |= _rounded({f"{key}_{k}": v for k, v in numbers.items()})
+    return figures
 
 
 def _table(stream: Stream, split: Split, answers: dict[str, Answer]) -> dict[str, Figures]:

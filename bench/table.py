@@ -35,6 +35,15 @@ BENCHES = (
     "calibration",
     "delay",
     "feedback",
+    "auctions",
+    "decisions",
+    "pacing",
+    "planner",
+    "ope",
+    "experiments",
+    "market_accept",
+    "market",
+    "day",
     "server",
 )
 LIBRARIES = ("zhitou", "numpy", "duckdb", "torch", "numba")
@@ -72,6 +81,9 @@ RATIOS = {
         "cold_recall_at_10",
         "warm_recall_at_10",
     ),
+    "auctions a CPU second over the published tick": ("auctions", "auctions_per_cpu_s", "peer_auctions_per_cpu_s"),
+    "the same with noise on chances": ("auctions", "auctions_per_cpu_s_noise", "peer_auctions_per_cpu_s_noise"),
+    "decisions a CPU second over Vowpal Wabbit": ("decisions", "decisions_per_cpu_s", "vw_per_cpu_s"),
     "a decision over the three-ad example (p50)": ("server", "decision_ms_p50", "stack_ms_p50"),
 }
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 
 from zhitou.core.errors import ConfigError, ModelError, SchemaError
-from zhitou.response.calibrate import Calibration, calibrate, without_downsampling
+from zhitou.response.calibrate import Calibration, calibrate, jump, settled, without_downsampling
 from zhitou.response.calibrators import CALIBRATORS
 from zhitou.response.groups import GroupCalibration, calibrate_groups
 
@@ -50,6 +50,37 @@ def test_a_later_fold_that_contradicts_the_scores_is_believed() -> None:
     wrong = truth + math.log(1.5)
     left = expit(calibrate(wrong, labels, taught=2_000)(wrong)).mean() / labels.mean()
     assert left == pytest.approx(1, abs=0.03)
+
+
+def test_luck_of_a_later_fold_does_not_move_the_level_and_a_jump_does() -> None:
+    # 2,000 clicks teach and 500 more judge: 5 % more than foretold are within their chance, 50 % more are not.
+    assert jump(525, 500.0, taught=2_000) < 0.15
+    assert jump(750, 500.0, taught=2_000) > 0.99
+    truth, labels = _scores(50_000, 0.01, 4)
+    lucky = truth + math.log(expit(truth).sum() / labels.sum() / 1.05)  # as if 5 % more than foretold had come
+    kept = expit(settled(lucky, truth, labels, taught=2_000)(truth)).sum()
+    assert kept == pytest.approx(expit(truth).sum(), rel=0.01)
+    halved = truth - math.log(2)
+    moved = expit(settled(halved, halved, labels, taught=2_000)(halved)).sum()
+    assert moved == pytest.approx(labels.sum(), rel=0.03)
+
+
+def test_scores_that_tell_nothing_give_way_to_one_rate_where_that_may_be() -> None:
+    # 60 positives among 6,000, scores drawn without regard to them and as wide as those of real clicks.
+    truth, labels = _scores(6_000, 0.01, 7)
+    idle = np.random.default_rng(8).permutation(truth)
+    believed, doubted = (calibrate(idle, labels, taught=240, idle=share)(idle).std() for share in (0.0, 0.2))
+    assert doubted < 0.5 * believed
+    right = calibrate(truth, labels, taught=240, idle=0.2)(truth)
+    assert right.std() > 0.8 * truth.std()
+
+
+def test_counting_rows_of_nearly_the_same_score_changes_no_calibration(monkeypatch) -> None:
+    truth, labels = _scores(60_000, 0.01, 9)
+    each = calibrate(truth + 0.3, labels, taught=2_000)
+    monkeypatch.setattr("zhitou.response.calibrate._FEW", 10_000)
+    counted = calibrate(truth + 0.3, labels, taught=2_000)
+    assert counted(truth) == pytest.approx(each(truth), abs=1e-3)
 
 
 def test_isotonic_steps_keep_the_level_to_the_last_positive() -> None:

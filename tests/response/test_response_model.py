@@ -15,6 +15,7 @@ from zhitou.core.errors import ConfigError, ModelError, SchemaError
 from zhitou.evaluation.classification import entropy
 from zhitou.learning.checkpoints import save_model
 from zhitou.response.compare import compare, in_slots
+from zhitou.response.config import ResponseConfig
 from zhitou.response.practice import EXAMINATION, Practice, practice
 from zhitou.response.response import Response
 from zhitou.response.rows import Rows
@@ -55,6 +56,28 @@ def test_the_level_of_clicks_is_right_on_rows_to_come(world: Practice, response:
     later = world.rows.select(np.arange(TAUGHT, len(world.rows)))
     ratio = in_slots(response, later)[0].mean() / world.pclick[TAUGHT:].mean()
     assert 0.88 < ratio < 1.12  # about 580 clicks were seen: two standard errors of their count are 8 %
+
+
+def test_thinning_rows_without_a_click_moves_neither_the_level_nor_the_order(
+    world: Practice, response: Response, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zhitou.response.train._ROWS_LEAST", 0)
+    rows = world.rows.select(np.arange(TAUGHT))
+    thin = fit_response(rows, ResponseConfig(negatives_per_click_line=20), Chance(1))  # a fifth of the rows
+    later = world.rows.select(np.arange(TAUGHT, len(world.rows)))
+    one, two = in_slots(response, later)[0], in_slots(thin, later)[0]
+    assert two.sum() / one.sum() == pytest.approx(1, abs=0.02)
+    assert np.corrcoef(np.log(one), np.log(two))[0, 1] > 0.97
+
+
+def test_all_rows_are_learnt_from_in_the_end(rows: Rows) -> None:
+    # Ad 7 is new on the last day, and clicked five times as often as the others: 100 of 2,000 shows.
+    late = np.flatnonzero(rows.time_s >= rows.cut_s(0.85))[:2_000]
+    ad, clicked = np.where(rows.ad == 7, 8, rows.ad), rows.clicked.copy()
+    ad[late], clicked[late] = 7, np.arange(2_000) % 20 == 0
+    told = replace(rows, ad=ad, clicked=clicked, converted=rows.converted & clicked)
+    ads = fit_response(told.select(np.arange(len(told))), chance=Chance(1)).click.line.ads
+    assert ads[7] == ads.max() > 0.5
 
 
 def test_the_slots_are_examined_as_they_truly_are(response: Response) -> None:
@@ -138,9 +161,7 @@ def test_an_unknown_ad_is_answered_like_the_average_one(rows: Rows, response: Re
     assert new == pytest.approx(unknown[:9], rel=1e-5)
 
 
-def test_a_saved_model_predicts_the_same_bytes_without_torch(
-    tmp_path: Path, rows: Rows, response: Response
-) -> None:
+def test_a_saved_model_predicts_the_same_bytes_without_torch(tmp_path: Path, rows: Rows, response: Response) -> None:
     response.save(tmp_path)
     loaded = Response.load(tmp_path)
     assert loaded.version == response.version
@@ -155,6 +176,13 @@ def test_a_saved_model_predicts_the_same_bytes_without_torch(
 def test_another_kind_of_model_is_refused(tmp_path: Path) -> None:
     save_model(tmp_path, {"a": np.zeros(1)}, {"kind": "interest"})
     with pytest.raises(ModelError, match="'interest'"):
+        Response.load(tmp_path)
+
+
+def test_a_model_of_an_earlier_version_is_refused_with_what_to_do(tmp_path: Path, response: Response) -> None:
+    arrays = {name: array for name, array in response.arrays().items() if not name.startswith("terms.")}
+    save_model(tmp_path, arrays, response.facts())
+    with pytest.raises(ModelError, match="train anew"):
         Response.load(tmp_path)
 
 

@@ -36,13 +36,30 @@ def test_long_tails_are_logged_and_far_values_stop_at_five() -> None:
 
 
 def _terms(columns: int, *pairs: tuple[int, int]) -> Terms:
-    return Terms(np.zeros(columns, dtype=np.float32), np.array(pairs, dtype=np.int32).reshape(-1, 2))
+    each, none = np.arange(columns, dtype=np.int32), np.zeros(0, dtype=np.int32)
+    knots = np.zeros(columns, dtype=np.float32)
+    return Terms(columns, each, knots, none, none.astype(np.float32), np.array(pairs, dtype=np.int32).reshape(-1, 2))
 
 
-def test_terms_are_columns_what_exceeds_their_knots_and_chosen_products() -> None:
-    terms = Terms(np.array([2.0, 3.0], dtype=np.float32), np.array([[0, 1]], dtype=np.int32))
-    assert terms(np.array([[1.0, 4.0]], dtype=np.float32)).tolist() == [[1, 4, 0, 1, 1 * 4]]
-    assert terms.groups == (2, 2, 1)
+def test_terms_are_columns_what_exceeds_their_knots_marks_and_chosen_products() -> None:
+    terms = Terms(
+        width=2,
+        hinged=np.array([0, 1, 1], dtype=np.int32),
+        knots=np.array([2.0, 3.0, 3.5], dtype=np.float32),
+        marked=np.array([0], dtype=np.int32),
+        atoms=np.array([1.0], dtype=np.float32),
+        pairs=np.array([[0, 1]], dtype=np.int32),
+    )
+    assert terms(np.array([[1.0, 4.0]], dtype=np.float32)).tolist() == [[1, 4, 0, 1, 0.5, 1, 1 * 4]]
+    assert terms.groups == (2, 3, 1, 1)
+
+
+def test_a_value_that_stands_for_never_gets_a_mark_and_no_knot() -> None:
+    # Column 0: half "never" (9), the others 1, 2, 3, 4, 5 in turn: quartiles 2, 3, 4. Column 1 has two values.
+    hours = np.where(np.arange(1_000) % 2 == 0, 9, 1 + np.arange(1_000) // 2 % 5)
+    terms = Terms.of(np.stack([hours, np.arange(1_000) % 2], 1).astype(np.float32))
+    assert (terms.hinged.tolist(), terms.knots.tolist()) == ([0, 0, 0], [2, 3, 4])
+    assert (terms.marked.tolist(), terms.atoms.tolist()) == ([0], [9])
 
 
 def test_of_all_products_only_the_one_that_matters_is_found() -> None:

@@ -17,7 +17,8 @@ class ResponseConfig:
     fold without which no product of two fields is looked for. clicks_least, conversions_least: events
     before the later fold without which that head has no network. hidden: width of the network. batch: rows of a
     step. negatives_per_click: how many unclicked rows a click is learnt beside in an epoch, drawn anew each epoch;
-    the network's logits are corrected for it exactly. fit: the training loop.
+    the network's logits are corrected for it exactly. negatives_per_click_line: the same for the line, drawn once,
+    and at least 50,000. fit: the training loop.
     """
 
     expected_ctr: float = 0.01
@@ -29,6 +30,7 @@ class ResponseConfig:
     hidden: int = 32
     batch: int = 512
     negatives_per_click: int = 20
+    negatives_per_click_line: int = 40
     fit: FitConfig = field(
         default_factory=lambda: FitConfig(epochs=12, lr=2e-3, weight_decay=0.3, patience=4, warmup=10)
     )
@@ -37,6 +39,6 @@ class ResponseConfig:
         for name in ("expected_ctr", "expected_cvr", "later_share"):
             if not 0 < getattr(self, name) < 1:
                 raise ConfigError(f"{name} lies between 0 and 1, got {getattr(self, name)}")
-        for name in ("hidden", "batch", "negatives_per_click"):
+        for name in ("hidden", "batch", "negatives_per_click", "negatives_per_click_line"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is at least 1, got {getattr(self, name)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -30,6 +30,10 @@ class Folds:
         cut = rows.select(bought).cut_s(1 - later_share)
         first = bought & early & (rows.time_s < cut)
         return cls(early, ~early, first, bought & ~first)
+
+    def select(self, rows: np.ndarray) -> Folds:
+        """Of these rows (int numbers)."""
+        return Folds(*(getattr(self, f.name)[rows] for f in fields(self)))
 
 
 def examined(slot: np.ndarray, there: np.ndarray, first: np.ndarray, slots: int) -> np.ndarray:

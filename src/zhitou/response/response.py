@@ -159,7 +159,14 @@ class Response:
 
     @classmethod
     def of_arrays(cls, arrays: dict[str, np.ndarray], manifest: dict[str, Any]) -> Response:
-        """The model of these arrays, as `arrays` names them, and what `save` writes into the manifest of them."""
+        """The model of these arrays, as `arrays` names them, and what `save` writes into the manifest of them.
+
+        Refused (ModelError): arrays of a model whose line bent only once, at its columns' medians.
+        """
+        if "terms.knots" not in arrays:
+            raise ModelError(
+                "expected knots of a response model's terms, got a model of an earlier version; train anew"
+            )
         part = {name: _below(arrays, name) for name in ("scaling", "terms", "network", "click", "conversion")}
         heads = {n: _head(part[n], manifest["calibration"][n]) for n in ("click", "conversion")}
         return cls(
