@@ -246,7 +246,7 @@ def test_every_file_that_is_named_exists(page: Path) -> None:
 def test_every_package_has_a_page_and_every_page_a_package() -> None:
     packages = {p.parent.name for p in PACKAGE.glob("*/__init__.py")}
     assert {page.stem.partition("_")[0] for page in DOCS} == (packages - {"apps"}) | {"http"}
-    assert {page.stem for page in DOCS} >= (packages - {"apps"}) | {"http"}, "a part's page stands beside the package's"
+    assert {page.stem for page in DOCS} >= (packages - {"apps"}) | {"http"}, "a part's page stands beside it"
 
 
 def test_dotted_names_in_the_pages_can_be_imported() -> None:

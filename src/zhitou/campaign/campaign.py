@@ -8,7 +8,7 @@ from zhitou.core.errors import ConfigError
 
 OBJECTIVES = ("clicks", "conversions", "value")
 CHANNELS = ("onsite", "email", "push", "sms", "app", "social")
-MESSAGES = ("email", "push", "sms")  # these come to the shopper; what he finds when he comes by himself disturbs nobody
+MESSAGES = ("email", "push", "sms")  # these come to the shopper; what he finds by himself disturbs nobody
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,8 @@ class Campaign:
 
     bid_micros is the most one click may cost; target_cpa_micros the price of a conversion the advertiser
     accepts (objective "conversions"), target_roas the revenue per unit of spend (objective "value").
-    quiet_hours are local hours (start, end) without messages; they bind messages (e-mail, push, sms), not what a shopper finds by himself.
+    quiet_hours are local hours (start, end) without messages (e-mail, push, sms); what a shopper finds by himself
+    they do not bind.
     """
 
     campaign_id: str
