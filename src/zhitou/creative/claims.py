@@ -9,49 +9,26 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, InvalidOperation
-from functools import lru_cache
 
 from zhitou.campaign.campaign import Material
 from zhitou.catalog.item import Item
-from zhitou.creative.copywriter import BUTTONS, HEADLINES, SUBLINES, TASTES
-from zhitou.creative.wordlist import EXPANSIONS, UNITS
+from zhitou.creative.titles import read_title
+from zhitou.creative.words.banned import find_banned, forbidden
+from zhitou.creative.words.banned_terms import RULES
+from zhitou.creative.words.facts import source_of
+from zhitou.creative.words.finding import Finding
+from zhitou.creative.words.ground import unknown_words
+from zhitou.creative.words.verify import about_the_shopper, hurry, unproven_claims
+
+__all__ = ["BANNED", "Finding", "check_claims", "said"]
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One broken rule: its id and what was measured."""
-
-    rule: str
-    detail: str
-
-
-BANNED = (
-    "国家级", "世界级", "最高级", "最佳", "最好", "最优", "最大", "最强", "最低价", "全网最低", "第一",
-    "唯一", "顶级", "极品", "极致", "绝对", "万能", "首选", "史无前例", "永久", "百分百有效", "根治",
-    "治愈", "特效", "无副作用", "零风险", "稳赚", "number one", "no 1", "# 1", "world s best", "guaranteed",
-    "guarantee results", "clinically proven", "scientifically proven", "doctor recommended", "miracle",
-    "cures", "risk free", "no side effects", "lowest price", "best price", "lose weight fast",
-    "100 effective", "get rich",
-)  # fmt: skip
-URGENCY = (
-    "today only", "last chance", "limited time", "hurry", "ends soon", "ends today", "only a few left",
-    "almost gone", "while it lasts", "act now", "now or never", "仅限今日", "最后一天", "最后机会", "限时",
-    "抢购", "秒杀", "即将售罄", "仅剩", "手慢无",
-)  # fmt: skip
-PERSONAL = (
-    "because you", "you are", "you re", "we know you", "your age", "your weight", "your health",
-    "your pregnancy", "pregnant", "your debt", "your religion", "you bought", "you viewed", "regular of",
-    "new to you", "people like you", "因为你", "因为您", "你是", "您是", "你的年龄", "怀孕", "你买过",
-    "您买过", "你浏览", "您浏览",
-)  # fmt: skip
+BANNED = tuple(term for rule in RULES for term in rule.terms)
 REQUIRED = ("logo", "headline", "button", "label")
 LABELS = ("Ad", "广告")
 
-_TRADITIONAL = str.maketrans("國級極絕對萬頂選價網無療癒體長", "国级极绝对万顶选价网无疗愈体长")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*|\.\d+")
 
 
@@ -68,21 +45,9 @@ def check_claims(texts: Iterable[tuple[str, str]], item: Item, material: Materia
     return found + _facts(item, material)
 
 
-@lru_cache(maxsize=8192)
-def normal(text: str) -> str:
-    """Full width, traditional characters, spacing and punctuation made equal, so that no variant slips through."""
-    plain = unicodedata.normalize("NFKC", text).casefold().translate(_TRADITIONAL)
-    plain = "".join(ch for ch in plain if unicodedata.category(ch) != "Cf")
-    plain = re.sub(r"[^\w#]+", " ", plain).replace("_", " ")
-    plain = re.sub(r"#\s*", "# ", plain)
-    return " " + re.sub(r"(?<=[\u2e80-\u9fff]) +(?=[\u2e80-\u9fff])", "", plain).strip() + " "
-
-
 def said(text: str, terms: Iterable[str]) -> list[str]:
-    """Which of the terms the text contains: whole words in Latin script, anywhere in Chinese."""
-    heard = normal(text)
-    wanted = ((term, normal(term)) for term in terms)
-    return [term for term, key in wanted if key.strip() and (key if key.isascii() else key.strip()) in heard]
+    """Which of the terms the text contains, however they are written: see words/banned.py."""
+    return [found.term for found in forbidden(tuple(terms)).find(text)]
 
 
 def _missing(pairs: list[tuple[str, str]]) -> Iterator[Finding]:
@@ -95,12 +60,15 @@ def _missing(pairs: list[tuple[str, str]]) -> Iterator[Finding]:
 
 
 def _terms(role: str, text: str, material: Material, item: Item) -> Iterator[Finding]:
-    for rule, terms in (("banned", BANNED), ("forbidden", material.forbidden_claims), ("personal", PERSONAL)):
-        for term in said(text, terms):
-            yield Finding(rule, f"{role} says {term!r}")
-    hurried = said(text, URGENCY)
+    for found in find_banned(text):
+        yield Finding("banned", f"{role} says {found.term!r} ({found.rule})")
+    for found in forbidden(tuple(material.forbidden_claims)).find(text):
+        yield Finding("forbidden", f"{role} says {found.term!r}")
+    for found in about_the_shopper(text):
+        yield Finding("personal", f"{role} says {found.term!r}")
+    hurried = hurry(text)
     if hurried and not _attributes(item).get("sale_ends"):
-        yield Finding("urgency", f"{role} says {hurried[0]!r} and the feed row has no sale_ends")
+        yield Finding("urgency", f"{role} says {hurried[0].term!r} and the feed row has no sale_ends")
 
 
 def _attributes(item: Item) -> dict[str, object]:
@@ -152,33 +120,18 @@ def _numbers(role: str, text: str, item: Item, material: Material) -> Iterator[F
         yield Finding("grounded.number", f"{role} says {number}, which the feed row does not")
 
 
-def _literal_words() -> frozenset[str]:
-    templates: list[str] = []
-    for table in (HEADLINES, SUBLINES):
-        templates += [t for angles in table.values() for options in angles.values() for t in options]
-    templates += [t for options in TASTES.values() for t in options]
-    templates += [verb for verbs in BUTTONS.values() for pair in verbs for verb in pair]
-    return frozenset(re.findall(r"[^\W\d_]+", " ".join(re.sub(r"{\w+}", " ", t) for t in templates).lower()))
-
-
-_LITERALS = _literal_words()
-_LITERAL_SIGNS = frozenset("".join(word for word in _LITERALS if not word.isascii()))
-
-
 def _words(role: str, text: str, item: Item, material: Material) -> Iterator[Finding]:
-    """Every word must be in the feed row or the material, be one of theirs written out, or be a template's own."""
-    feed = (item.title, item.description, item.attributes, item.brand or "", *item.category)
-    own = (material.brand, material.logo_text, material.slogan, material.legal)
-    source = unicodedata.normalize("NFC", " ".join((*feed, *own)))
-    known = {w.lower() for w in re.findall(r"[^\W\d_]+", source)}
-    spelled = {EXPANSIONS[w.upper()].lower() for w in known if w.upper() in EXPANSIONS}
-    units = {unit.lower() for w in known if w.upper() in UNITS for unit in UNITS[w.upper()].split()}
-    currency = {item.currency.lower(), "r"}
-    allowed = known | spelled | units | currency | _LITERALS
-    signs = set(source) | _LITERAL_SIGNS
-    for word in re.findall(r"[^\W\d_]+", text):
-        if word.lower() not in allowed and not (not word.isascii() and all(ch in signs for ch in word)):
-            yield Finding("grounded.word", f"{role} says {word!r}, which neither feed row nor material does")
+    """Every word must be in the feed row or the material, be one of theirs written out, or be a writer's own; and
+    what it states of the product must be stated there."""
+    source = " | ".join((source_of(item, material), item.attributes))
+    code = rf"\b{re.escape(item.currency)}\b|R(?=\$)" if item.currency else r"R(?=\$)"
+    for word in unknown_words(re.sub(code, " ", text), source):
+        yield Finding("grounded.word", f"{role} says {word!r}, which neither feed row nor material does")
+    names = " | ".join(
+        (*read_title(item.title).names, *(n for part in item.category for n in read_title(part).names))
+    )
+    if role not in ("legal", "logo"):
+        yield from unproven_claims(text, source, names)
 
 
 def _prices(texts: dict[str, str], item: Item) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ slots, so a claim that the feed does not make cannot be written; the review chec
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from zhitou.creative.brief import Brief, attributes_of, price_text
@@ -107,16 +108,21 @@ class Copy:
     label: Line
 
 
-def write_copy(brief: Brief, button: int = 0) -> Copy:
-    """All the texts this brief allows; `button` picks the button's words. No headline: the feed row has no name."""
+def write_copy(brief: Brief, button: int = 0, lines: Mapping[str, Line] | None = None) -> Copy:
+    """All the texts this brief allows; `button` picks the button's words. No headline: the feed row has no name.
+
+    lines: what the copywriter of words/ wrote for this ad ("headline", "subline", "button"); it is tried before the
+    templates, which stay as what is shown where it does not fit.
+    """
+    own = lines or {}
     slots = slots_of(brief)
     offer, locale = brief.offer, brief.locale
     percent = {} if offer.discount_percent is None else {"percent": str(offer.discount_percent)}
     verbs = BUTTONS[locale][button % len(BUTTONS[locale])]
     return Copy(
-        headlines=_headlines(brief, slots),
-        sublines=_sublines(brief, slots),
-        buttons=tuple(Line(verb, verb, ()) for verb in verbs),
+        headlines=_led(own.get("headline"), _headlines(brief, slots)),
+        sublines=_led(own.get("subline"), _sublines(brief, slots)),
+        buttons=_led(own.get("button"), tuple(Line(verb, verb, ()) for verb in verbs)),
         price=_fill("{price}", slots),
         was_price=_fill("{was}", _was(brief)),
         badge=_fill(DISCOUNT[locale], percent),
@@ -124,6 +130,11 @@ def write_copy(brief: Brief, button: int = 0) -> Copy:
         legal=_own(brief.material.legal),
         label=Line(AD_LABEL[locale], AD_LABEL[locale], ()),
     )
+
+
+def _led(first: Line | None, others: tuple[Line, ...]) -> tuple[Line, ...]:
+    """The line before the others; each text once."""
+    return tuple({line.text: line for line in ((first,) if first else ()) + others}.values())
 
 
 def slots_of(brief: Brief) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Words for reading shouty feed titles: what an abbreviation stands for, and what is noise.
 
-An expansion is the same word written out, never another fact. A word that is not here stays as it is.
+An expansion is the same word written out, never another fact, and never a claim: PREM may mean premium or premix, so
+it is left out rather than read as praise. A word that is not here stays as it is.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ EXPANSIONS = {
     "FLVR": "Flavor", "FLVRD": "Flavored", "FRD": "Fried", "FRT": "Fruit", "FRZ": "Frozen", "FRZN": "Frozen",
     "GDS": "Goods", "GRN": "Green", "GRND": "Ground", "HSEHLD": "Household", "JCE": "Juice", "LT": "Light",
     "MACH": "Machine", "MLK": "Milk", "MLT": "Malt", "MNERAL": "Mineral", "MNR": "Mineral", "MNRL": "Mineral",
-    "MULT": "Multi", "MW": "Microwave", "MX": "Mix", "MXS": "Mixes", "MIXS": "Mixes", "NAT": "Natural",
-    "ORG": "Organic", "ORIG": "Original", "PCKGD": "Packaged", "PICKLD": "Pickled", "PK": "Pack",
+    "MULT": "Multi", "MW": "Microwave", "MX": "Mix", "MXS": "Mixes", "MIXS": "Mixes",
+    "ORIG": "Original", "PCKGD": "Packaged", "PICKLD": "Pickled", "PK": "Pack",
     "PKG": "Package", "PKGD": "Packaged", "PKLD": "Pickled", "PLSTC": "Plastic", "PNCH": "Punch",
-    "PNT": "Peanut", "PREM": "Premium", "PREP": "Prepared", "PROTIEN": "Protein", "PWDR": "Powder",
+    "PNT": "Peanut", "PREP": "Prepared", "PROTIEN": "Protein", "PWDR": "Powder",
     "PWDRS": "Powders", "REFIGERATED": "Refrigerated", "REFRGRATD": "Refrigerated", "REFRIG": "Refrigerated",
     "REG": "Regular", "SALD": "Salad", "SAUS": "Sausage", "SEAS": "Seasoning", "SFT": "Soft", "SGL": "Single",
     "SHERBTS": "Sherbets", "SHRED": "Shredded", "SNDWCH": "Sandwich", "SNGL": "Single",
@@ -28,13 +29,13 @@ EXPANSIONS = {
     "SWEETNERS": "Sweeteners",
     "TISS": "Tissue", "TOM": "Tomato", "TORT": "Tortilla", "TRSH": "Trash", "VAN": "Vanilla",
     "VEG": "Vegetable",
-    "WHL": "Whole", "WHLSM": "Wholesome", "WHT": "Wheat", "WTR": "Water", "SQ": "Squeeze",
+    "WHL": "Whole", "WHT": "Wheat", "WTR": "Water", "SQ": "Squeeze",
 }  # fmt: skip
 
 # Words that describe a stock list and not the product; a title reads better without them.
 _NOISE = (
     "ALL BULK CAR ET ETC EX EXACT INCL INCLUDING IWS LAYER MISC"
-    " MISCELLANEOUS ONLY OTH OTHER OTHERS PRIMAL PREPACK RTS SRV SS SV VEND WT"
+    " MISCELLANEOUS ONLY OTH OTHER OTHERS NAT ORG PREM PRIMAL PREPACK RTS SRV SS SV VEND WHLSM WT"
 )
 NOISE = frozenset(_NOISE.split())
 

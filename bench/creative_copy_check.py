@@ -1,0 +1,270 @@
+"""A second checker of texts, written apart from the verifier: plain searches in the feed row as it came.
+
+It shares no code, list or normalisation with zhitou.creative.words, and answers three questions: is a number, a brand
+or a claim in the text that the row does not hold? It is coarser, and errs towards finding something.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+
+BRANDS = [
+    "adidas",
+    "amazon",
+    "apple",
+    "asus",
+    "bmw",
+    "bosch",
+    "bose",
+    "calvin klein",
+    "canon",
+    "chanel",
+    "coca cola",
+    "coca-cola",
+    "dell",
+    "dior",
+    "dyson",
+    "fila",
+    "ford",
+    "gucci",
+    "heineken",
+    "hermes",
+    "honda",
+    "hp",
+    "huawei",
+    "ikea",
+    "kellogg",
+    "kraft",
+    "lancome",
+    "lego",
+    "lenovo",
+    "levi",
+    "lg",
+    "l'oreal",
+    "louis vuitton",
+    "mattel",
+    "mcdonald",
+    "microsoft",
+    "nestle",
+    "new balance",
+    "nike",
+    "nikon",
+    "nintendo",
+    "nivea",
+    "oppo",
+    "panasonic",
+    "pepsi",
+    "philips",
+    "prada",
+    "puma",
+    "ray-ban",
+    "realme",
+    "reebok",
+    "rolex",
+    "samsung",
+    "sony",
+    "starbucks",
+    "tesla",
+    "timberland",
+    "toyota",
+    "uniqlo",
+    "versace",
+    "vivo",
+    "walmart",
+    "xiaomi",
+    "zara",
+    "耐克",
+    "阿迪达斯",
+    "苹果",
+    "华为",
+    "小米",
+    "三星",
+    "索尼",
+    "戴森",
+    "香奈儿",
+    "迪奥",
+    "古驰",
+    "优衣库",
+    "海尔",
+    "美的电器",
+    "格力",
+    "联想",
+    "李宁",
+    "安踏",
+    "茅台",
+    "可口可乐",
+]
+CLAIMS = [
+    "organic",
+    "waterproof",
+    "handmade",
+    "hand-made",
+    "limited edition",
+    "bestsell",
+    "best-sell",
+    "award",
+    "certified",
+    "patented",
+    "imported",
+    "made in",
+    "free shipping",
+    "free delivery",
+    "free gift",
+    "money back",
+    "money-back",
+    "hypoallergenic",
+    "eco-friendly",
+    "sustainab",
+    "vegan",
+    "gluten",
+    "sugar-free",
+    "recyclable",
+    "clinically",
+    "scientifically",
+    "doctor",
+    "guarantee",
+    "miracle",
+    "lowest",
+    "number one",
+    "#1",
+    "world's best",
+    "premium",
+    "luxur",
+    "genuine",
+    "authentic",
+    "exclusive",
+    "wireless",
+    "rechargeable",
+    "lifetime",
+    "breathable",
+    "durable",
+    "silk",
+    "cashmere",
+    "leather",
+    "cotton",
+    "wool",
+    "stainless",
+    "today only",
+    "last chance",
+    "hurry",
+    "selling fast",
+    "sold out",
+    "almost gone",
+    "ends soon",
+    "thousands",
+    "millions",
+    "trending",
+    "celebrity",
+    "new arrival",
+    "brand new",
+    "brand-new",
+    "half price",
+    "half-price",
+    "discount",
+    "coupon",
+    "clearance",
+    "buy one",
+    "warranty",
+    "refund",
+    "有机",
+    "防水",
+    "纯手工",
+    "限量",
+    "热销",
+    "爆款",
+    "畅销",
+    "获奖",
+    "专利",
+    "认证",
+    "进口",
+    "原产",
+    "包邮",
+    "免邮",
+    "赠品",
+    "质保",
+    "保修",
+    "纯棉",
+    "真丝",
+    "羊绒",
+    "真皮",
+    "不锈钢",
+    "环保",
+    "无添加",
+    "无糖",
+    "低脂",
+    "新品",
+    "上新",
+    "半价",
+    "打折",
+    "优惠券",
+    "满减",
+    "清仓",
+    "特价",
+    "最佳",
+    "最好",
+    "第一",
+    "顶级",
+    "国家级",
+    "绝对",
+    "唯一",
+    "根治",
+    "疗效",
+    "秒杀",
+    "限时",
+    "仅剩",
+    "抢购",
+    "明星",
+    "网红",
+    "好评",
+    "销量",
+    "全网",
+    "保证",
+    "正品",
+    "原装",
+    "美白",
+    "抗皱",
+    "保湿",
+    "透气",
+    "速干",
+    "耐磨",
+    "百搭",
+]
+_DIGITS = re.compile(r"\d+")
+_SIGNS = {"$": "USD", "€": "EUR", "£": "GBP", "¥": "CNY", "₹": "INR"}
+
+
+def unsupported(text: str, row: Mapping[str, str], price: tuple[int | None, int | None, str]) -> list[str]:
+    """What the text says and the row does not. row: the feed's fields and the material's, as they came. price:
+    (price, sale price, currency) in micros."""
+    held = " ".join(row.values()).lower()
+    said = text.lower()
+    found = [f"number {n}" for n in _numbers(text, held, price)]
+    found += [f"brand {b}" for b in BRANDS if _stands(b, said) and not _stands(b, held)]
+    found += [f"claim {c}" for c in CLAIMS if c in said and c not in held]
+    found += [f"currency {s}" for s, code in _SIGNS.items() if s in text and code != price[2] and s not in held]
+    return found
+
+
+def _stands(word: str, text: str) -> bool:
+    if not word.isascii():
+        return word in text
+    return re.search(rf"(?<![a-z]){re.escape(word)}(?![a-z])", text) is not None
+
+
+def _numbers(text: str, held: str, price: tuple[int | None, int | None, str]) -> list[str]:
+    """Runs of digits that are neither in the row, nor in the printed price, was-price or saving."""
+    full, sale, _ = price
+    allowed = set(_DIGITS.findall(held))
+    if full and full > 0:
+        now = sale if sale and 0 < sale < full else full
+        allowed |= set(_DIGITS.findall(f"{_cents(now, ROUND_CEILING):,} {_cents(now, ROUND_CEILING)}"))
+        if now != full:
+            allowed |= set(_DIGITS.findall(f"{_cents(full, ROUND_FLOOR):,} {_cents(full, ROUND_FLOOR)}"))
+            allowed.add(str((full - now) * 100 // full))
+    return [n for n in _DIGITS.findall(text) if n not in allowed]
+
+
+def _cents(micros: int, rounding: str) -> Decimal:
+    return (Decimal(micros) / 1_000_000).quantize(Decimal("0.01"), rounding=rounding)
