@@ -14,6 +14,7 @@ import numpy as np
 
 from zhitou.core.errors import ModelError, SchemaError
 from zhitou.learning.manifest import load_arrays, save_arrays
+from zhitou.response.bound import Bound
 from zhitou.response.calibrate import Calibration
 from zhitou.response.deep_doubt import Doubt
 from zhitou.response.deep_forward import Weights, forward
@@ -285,32 +286,10 @@ class DeepResponse:
 
 
 @dataclass(frozen=True)
-class BoundDeep:
+class BoundDeep(Bound[DeepResponse]):
     """A DeepResponse that knows its ads (int32 [K]) and, for one batch, who asks."""
 
-    response: DeepResponse
-    ads: np.ndarray
     requests: RequestSide | None = None
-
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        return self.response.name
-
-    @property
-    def version(self) -> str:
-        """The model's version."""
-        return self.response.version
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """Names of the F columns, in order."""
-        return self.response.fields
-
-    @property
-    def examination(self) -> np.ndarray:
-        """float64 [S]: how much a slot is looked at against the first."""
-        return self.response.examination
 
     def at(self, requests: RequestSide) -> BoundDeep:
         """The same for these requests, whose fields are [B, K, F]."""

@@ -17,6 +17,7 @@ from zhitou.core.chance import Chance
 from zhitou.core.errors import ConfigError
 from zhitou.learning.fit import FitReport, fit
 from zhitou.learning.progress import Progress
+from zhitou.response.batches import Thinned
 from zhitou.response.calibrate import settled
 from zhitou.response.deep import DeepResponse, coded, groups_of
 from zhitou.response.deep_config import DeepConfig
@@ -25,8 +26,7 @@ from zhitou.response.deep_inputs import Codes, Side
 from zhitou.response.deep_module import DeepNetwork, DeepSize
 from zhitou.response.folds import Folds, examined
 from zhitou.response.groups import calibrate_groups
-from zhitou.response.late import late_joint_loss, refuse_wrong_matured
-from zhitou.response.model import joint_loss
+from zhitou.response.late import refuse_wrong_matured
 from zhitou.response.response import Response
 from zhitou.response.rows import Rows
 from zhitou.response.train import fit_response, gate, one_core, relearnt, thinned
@@ -175,8 +175,8 @@ def _network(
     return (weights if click_gate or buy_gate else None), (click_gate, buy_gate), done
 
 
-class _Batches:
-    """Rows as tensors; an epoch takes each early click and a fresh draw of the rows without one."""
+class _Batches(Thinned):
+    """The network's rows: columns, categories, and who asks."""
 
     def __init__(
         self,
@@ -191,8 +191,16 @@ class _Batches:
         buys: bool,
         matured: np.ndarray | None,
     ) -> None:
-        # A row without a click has no age and no say in conversions; its share is never read.
-        self.matured = None if matured is None else torch.from_numpy(np.nan_to_num(matured, nan=1.0)).float()
+        super().__init__(
+            rows,
+            folds,
+            base,
+            kept,
+            batch=config.batch,
+            negatives_per_click=config.negatives_per_click,
+            buys=buys,
+            matured=matured,
+        )
         codes, target = coded(bare.codes, side.ads, rows.ad, side.requests.codes[side.request], 1)
         starts = np.cumsum([0, *bare.codes.sizes[:-1]]) if bare.codes.sizes else np.zeros(0)
         self.shared = torch.from_numpy(starts.astype(np.int32))
@@ -203,41 +211,17 @@ class _Batches:
         vectors = np.concatenate([side.requests.interest, np.zeros((1, side.requests.interest.shape[1]), np.float32)])
         self.vectors, shopper = torch.from_numpy(vectors.astype(np.float32)), side.requests.shopper
         self.shopper = torch.from_numpy(np.where(shopper < 0, len(vectors) - 1, shopper).astype(np.int64))
-        self.base = torch.from_numpy(base.astype(np.float32))
-        self.clicked = torch.from_numpy(rows.clicked.astype(np.float32))
-        self.converted = torch.from_numpy(rows.converted.astype(np.float32))
-        self.taught = torch.from_numpy((folds.buy_early & buys).astype(np.float32))
-        self.later = torch.from_numpy(np.flatnonzero(folds.click_later))
-        self.yes = np.flatnonzero(folds.click_early & rows.clicked)
-        self.no = np.flatnonzero(folds.click_early & ~rows.clicked)
-        self.drawn = min(len(self.no), config.negatives_per_click * len(self.yes))
-        # Thinning the "no" multiplies the odds by its inverse: added while training, the network never learns it.
-        share = kept * self.drawn / len(self.no) if len(self.no) else 1.0
-        self.offset = torch.tensor([-np.log(share), 0.0]).float()
-        self.size, self.unseen = config.batch, config.unseen_share
+        self.unseen = config.unseen_share
 
-    def __call__(self, epoch: int, rng: np.random.Generator) -> list[torch.Tensor]:
-        order = np.concatenate([self.yes, rng.choice(self.no, self.drawn, replace=False)])
-        chosen = torch.from_numpy(rng.permutation(order))
-        return list(torch.tensor_split(chosen, max(1, round(len(order) / self.size))))
-
-    def logits(self, network: torch.nn.Module, chosen: torch.Tensor, unseen: float = 0.0) -> torch.Tensor:
-        """float32 [B, 2]: the line's and the network's logits of these rows, of all rows' odds."""
+    def logits(self, network: torch.nn.Module, chosen: torch.Tensor, *, learning: bool = False) -> torch.Tensor:
+        """See `Thinned`; while learning, some categories are hidden."""
         request, codes = self.request[chosen], self.codes[chosen]
-        if unseen and codes.numel():
-            codes = torch.where(torch.rand(codes.shape) < unseen, self.shared, codes)
+        if learning and self.unseen and codes.numel():
+            codes = torch.where(torch.rand(codes.shape) < self.unseen, self.shared, codes)
         vectors = self.vectors[self.shopper[request]]
         history, ages = self.history[request], self.ages[request]
         added = network(self.columns[chosen], codes, self.target[chosen], history, ages, vectors)
         return torch.as_tensor(self.base[chosen] + added)
-
-    def loss(self, network: torch.nn.Module, chosen: torch.Tensor) -> torch.Tensor:
-        """The joint loss of these rows (ESMM's space of all impressions; see `model.joint_loss`)."""
-        logits = self.logits(network, chosen, self.unseen) + self.offset
-        outcomes = self.clicked[chosen], self.converted[chosen], self.taught[chosen]
-        if self.matured is None:
-            return joint_loss(logits, *outcomes)
-        return late_joint_loss(logits, *outcomes, self.matured[chosen])
 
     def later_loss(self, network: torch.nn.Module) -> float:
         """The loss of clicks on the later fold, which decides when to stop."""

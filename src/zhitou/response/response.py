@@ -16,6 +16,7 @@ import numpy as np
 from scipy.special import expit, logit
 
 from zhitou.core.errors import ModelError
+from zhitou.response.bound import Bound
 from zhitou.response.calibrate import Calibration
 from zhitou.response.fields import Scaling
 from zhitou.response.linear import Linear, Terms, ad_terms
@@ -183,31 +184,8 @@ class Response:
 
 
 @dataclass(frozen=True)
-class BoundResponse:
+class BoundResponse(Bound[Response]):
     """A Response that knows which ads its columns belong to. `ads`: int32 [K]."""
-
-    response: Response
-    ads: np.ndarray
-
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        return self.response.name
-
-    @property
-    def version(self) -> str:
-        """The model's version."""
-        return self.response.version
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """Names of the F columns, in order."""
-        return self.response.fields
-
-    @property
-    def examination(self) -> np.ndarray:
-        """float64 [S]: how much a slot is looked at against the first."""
-        return self.response.examination
 
     @property
     def calibration(self) -> str:

@@ -21,13 +21,14 @@ from zhitou.core.errors import ConfigError
 from zhitou.evaluation.classification import log_losses
 from zhitou.learning.fit import fit
 from zhitou.learning.progress import Progress
+from zhitou.response.batches import Thinned
 from zhitou.response.calibrate import Calibration, settled
 from zhitou.response.config import ResponseConfig
 from zhitou.response.fields import Scaling
 from zhitou.response.folds import Folds, examined
-from zhitou.response.late import late_joint_loss, late_line, refuse_wrong_matured
+from zhitou.response.late import late_line, refuse_wrong_matured
 from zhitou.response.linear import Linear, Terms, ad_terms, fit_linear, telling_pairs
-from zhitou.response.model import Network, joint_loss
+from zhitou.response.model import Network
 from zhitou.response.response import CHUNK, Head, Response, network_logits
 from zhitou.response.rows import Rows
 
@@ -297,59 +298,32 @@ def _fit_network(
     return weights, (click_gate, buy_gate), {"epochs": len(done.curve), "steps": done.steps}
 
 
-class _Batches:
-    """The network's rows as tensors; an epoch takes each early click and a fresh draw of the rows without one."""
+class _Batches(Thinned):
+    """The network's rows: columns alone."""
 
     def __init__(self, log: _Log, base: np.ndarray, config: ResponseConfig, buys: bool) -> None:
-        rows, folds = log.rows, log.folds
-        # A row without a click has no age and no say in conversions; its share is never read.
-        self.matured = None if log.matured is None else torch.from_numpy(np.nan_to_num(log.matured, nan=1.0)).float()
+        super().__init__(
+            log.rows,
+            log.folds,
+            base,
+            log.kept,
+            batch=config.batch,
+            negatives_per_click=config.negatives_per_click,
+            buys=buys,
+            matured=log.matured,
+        )
         self.columns = torch.from_numpy(log.columns)
-        self.base = torch.from_numpy(base.astype(np.float32))
-        self.clicked = torch.from_numpy(rows.clicked.astype(np.float32))
-        self.converted = torch.from_numpy(rows.converted.astype(np.float32))
-        self.taught = torch.from_numpy((folds.buy_early & buys).astype(np.float32))
-        self.later = torch.from_numpy(np.flatnonzero(folds.click_later))
         self.stands = torch.where(self.clicked[self.later] > 0, 1.0, 1 / log.kept)
-        self.yes = np.flatnonzero(folds.click_early & rows.clicked)
-        self.no = np.flatnonzero(folds.click_early & ~rows.clicked)
-        self.drawn = min(len(self.no), config.negatives_per_click * len(self.yes))
-        # Dropping a share of the "no" multiplies the odds of a click by its inverse: added while training, it is
-        # not part of what the network learns, and nothing is left to undo when it serves.
-        share = log.kept * self.drawn / len(self.no) if len(self.no) else 1.0
-        self.offset = torch.tensor([-np.log(share), 0.0]).float()
-        self.size = config.batch
 
-    def __call__(self, epoch: int, rng: np.random.Generator) -> _Epoch:
-        order = np.concatenate([self.yes, rng.choice(self.no, self.drawn, replace=False)])
-        return _Epoch(torch.from_numpy(rng.permutation(order)), self.size)
-
-    def loss(self, network: torch.nn.Module, chosen: torch.Tensor) -> torch.Tensor:
-        """The joint loss of these rows."""
-        logits = self.base[chosen] + network(self.columns[chosen]) + self.offset
-        outcomes = self.clicked[chosen], self.converted[chosen], self.taught[chosen]
-        if self.matured is None:
-            return joint_loss(logits, *outcomes)
-        return late_joint_loss(logits, *outcomes, self.matured[chosen])
+    def logits(self, network: torch.nn.Module, chosen: torch.Tensor, *, learning: bool = False) -> torch.Tensor:
+        """See `Thinned`."""
+        return torch.as_tensor(self.base[chosen] + network(self.columns[chosen]))
 
     def later_loss(self, network: torch.nn.Module) -> float:
         """The loss of clicks on the later fold, which decides when to stop."""
-        logits = self.base[self.later, 0] + network(self.columns[self.later])[:, 0]
         bce = torch.nn.functional.binary_cross_entropy_with_logits
+        logits = self.logits(network, self.later)[:, 0]
         return float(bce(logits, self.clicked[self.later], self.stands, reduction="sum") / self.stands.sum())
-
-
-class _Epoch:
-    """Row numbers in batches of about `size`, none of them tiny."""
-
-    def __init__(self, order: torch.Tensor, size: int) -> None:
-        self._parts = torch.tensor_split(order, max(1, round(len(order) / size)))
-
-    def __len__(self) -> int:
-        return len(self._parts)
-
-    def __iter__(self) -> Iterator[torch.Tensor]:
-        return iter(self._parts)
 
 
 def gate(
