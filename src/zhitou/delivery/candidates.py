@@ -7,6 +7,7 @@ training and serving cannot differ.
 from __future__ import annotations
 
 import copy
+from typing import cast
 
 import numpy as np
 
@@ -97,11 +98,19 @@ def context(time_s: np.ndarray) -> np.ndarray:
     return np.stack([np.sin(angle), np.cos(angle), weekday >= 5], axis=1).astype(np.float32)
 
 
+def placed(model: ResponseModel | None) -> PlacedResponse | None:
+    """The model as one that knows places, None where it does not.
+
+    By what sets such a model apart: isinstance with a port looks up each of its members, three times a decision.
+    """
+    return cast(PlacedResponse, model) if hasattr(model, "in_place") and hasattr(model, "calibration") else None
+
+
 def in_place(model: ResponseModel, pctr: np.ndarray, channel: np.ndarray, slot: np.ndarray) -> np.ndarray:
     """float64, of the arguments' common shape: the chance of a click in these slots of these channels, int each, for
     pctr as the model gives it for the first slot of any channel."""
-    if isinstance(model, PlacedResponse):
-        return model.in_place(pctr, channel, slot)
+    if (knowing := placed(model)) is not None:
+        return knowing.in_place(pctr, channel, slot)
     return np.asarray(pctr * model.examination[np.minimum(slot, len(model.examination) - 1)])
 
 

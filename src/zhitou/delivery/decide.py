@@ -18,7 +18,7 @@ from zhitou.core.chance import Chance
 from zhitou.core.clock import Clock
 from zhitou.core.ids import stable_id
 from zhitou.core.units import MICROSECONDS, SECONDS_PER_DAY
-from zhitou.delivery.candidates import FIRST, Candidates, in_place
+from zhitou.delivery.candidates import FIRST, Candidates, in_place, placed
 from zhitou.delivery.receipt import Asks, Decisions
 from zhitou.events.schema import KIND_CODE
 from zhitou.privacy.consent import ConsentBook
@@ -28,7 +28,7 @@ from zhitou.strategy.eligibility import CODE, eligibility
 from zhitou.strategy.exploration import slate
 from zhitou.strategy.pacing import DualPacing
 from zhitou.strategy.policies import Context, Policy
-from zhitou.strategy.ports import CreativeSource, Ledger, PlacedResponse, ResponseModel
+from zhitou.strategy.ports import CreativeSource, Ledger, ResponseModel
 from zhitou.strategy.value import bids_micros, paced
 
 HOURS = 24
@@ -134,7 +134,7 @@ class Desk:
             policy=self.policy.name,
             response_version=self.response.version if self.response is not None else "none",
             interest_version=self.interest_version,
-            calibration=self.response.calibration if isinstance(self.response, PlacedResponse) else "none",
+            calibration=knowing.calibration if (knowing := placed(self.response)) is not None else "none",
             finished_us=self.clock.now_us(),
         )
 
