@@ -34,7 +34,7 @@ _NUMBER = re.compile(r"\d+(?:[.,]\d+)*|\.\d+")
 
 def check_claims(texts: Iterable[tuple[str, str]], item: Item, material: Material) -> list[Finding]:
     """What the texts, as (role, text) pairs, say that they may not. Empty: nothing found."""
-    pairs = [(role, text) for role, text in texts]
+    pairs = list(texts)
     found = list(_missing(pairs))
     for role, text in pairs:
         if role != "label":

@@ -5,7 +5,7 @@ What is learnt is saved as safetensors with a manifest that holds the vocabulary
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -134,7 +134,7 @@ def train_copywriter(
     report = fit(
         writer,
         batches=lambda epoch, rng: _batches(rows, config.tokens_batch, rng),
-        loss=lambda module, batch: line_loss(module, batch),
+        loss=line_loss,
         validate=None,
         config=config.fit,
         chance=chance.child("copywriter"),
@@ -195,9 +195,3 @@ def held_out_loss(writer: Writer, rows: list[list[int]]) -> float:
     """Mean nats per token on these rows."""
     with torch.no_grad():
         return float(np.mean([float(line_loss(writer, _padded(rows[n : n + 50]))) for n in range(0, len(rows), 50)]))
-
-
-def each_place(examples: Sequence[Example]) -> Iterator[tuple[str, int]]:
-    """(place, how many lines) of a training set, for people."""
-    for place in PLACES:
-        yield place, sum(e.ask.place == place for e in examples)

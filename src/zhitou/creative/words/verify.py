@@ -34,7 +34,6 @@ _MONEY = re.compile(
 )
 _PERCENT = re.compile(r"(\d[\d.,]*)\s*(?:%|％|percent|per cent)", re.IGNORECASE)
 _WAS_BEFORE = re.compile(r"(was|down from|instead of|原价|原价为)\s*$", re.IGNORECASE)
-_NOW_BEFORE = re.compile(r"(now|for|at|现价|只要)\s*$", re.IGNORECASE)
 _RATED = ("rated", "rating", "stars", "评分", "打分")
 _NUMERAL = re.compile(
     r"[一二三四五六七八九十百千万亿两半零〇]+(?=折|元|块|年|月|天|日|小时|倍|成|克|斤|毫升|升|人|次|分钟|个月|万|重|层|项|大)"
