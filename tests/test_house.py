@@ -137,6 +137,15 @@ def test_nothing_is_ever_pickled() -> None:
                 assert not any(k.arg == "allow_pickle" for k in call.keywords), f"{SHOWN[path]}:{call.lineno}"
 
 
+def test_a_cached_kernel_is_compiled_from_a_function_of_its_own() -> None:
+    """numba keeps one file per function: compiled twice, with and without threads, both would load the first."""
+    for path, tree in TREES.items():
+        for node in ast.walk(tree):
+            again = isinstance(node, ast.Call) and isinstance(node.func, ast.Call)
+            if again and isinstance(node.func.func, ast.Name) and node.func.func.id in {"njit", "jit"}:
+                raise AssertionError(f"{SHOWN[path]}:{node.lineno} write @njit above a function instead")
+
+
 def test_only_the_doors_print() -> None:
     for path, tree in TREES.items():
         if not SHOWN[path].startswith("apps/"):

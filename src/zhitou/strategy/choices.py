@@ -108,13 +108,6 @@ def _choose(
     return out
 
 
-def _all_rows(arrays, ads, numbers, out):  # type: ignore[no-untyped-def]
-    wrong = 0
-    for chunk in prange(-(-out.shape[0] // CHUNK)):
-        wrong += decide_rows(arrays, ads, numbers, out, chunk * CHUNK, min(out.shape[0], (chunk + 1) * CHUNK))
-    return wrong
-
-
 # Each step takes a tile of requests, not one: handing a dozen arrays to a function costs more than a step of one row.
 @njit(cache=True)
 def decide_rows(arrays, ads, numbers, out, begin, end):  # type: ignore[no-untyped-def]
@@ -146,9 +139,19 @@ def decide_rows(arrays, ads, numbers, out, begin, end):  # type: ignore[no-untyp
     return wrong
 
 
-# Compiled after decide_rows, which they call.
-_rows = njit(cache=True)(_all_rows)
-_rows_abreast = njit(cache=True, parallel=True)(_all_rows)
+# Two functions, not one compiled twice: numba keeps one file per function on disk, so that of two ways to compile one
+# the first would serve for both.
+@njit(cache=True)
+def _rows(arrays, ads, numbers, out):  # type: ignore[no-untyped-def]
+    return decide_rows(arrays, ads, numbers, out, 0, out.shape[0])
+
+
+@njit(cache=True, parallel=True)
+def _rows_abreast(arrays, ads, numbers, out):  # type: ignore[no-untyped-def]
+    wrong = 0
+    for chunk in prange(-(-out.shape[0] // CHUNK)):
+        wrong += decide_rows(arrays, ads, numbers, out, chunk * CHUNK, min(out.shape[0], (chunk + 1) * CHUNK))
+    return wrong
 
 
 @njit(cache=True, fastmath={"contract"})

@@ -122,17 +122,28 @@ def run_auctions(
     return Outcomes(*out, paid=market.paid)
 
 
-def _blocks(rules, matrices, lease, block_size, start, first, seed, out):  # type: ignore[no-untyped-def]
+# Two functions, not one compiled twice: numba keeps one file per function on disk, so that of two ways to compile one
+# the first would serve for both.
+@njit(cache=True)
+def _round(rules, matrices, lease, block_size, start, first, seed, out):  # type: ignore[no-untyped-def]
     """The blocks of the round that starts with auction `start`, as far as this batch (from `first`) has them."""
+    for w in range(lease.shape[0]):
+        _within_batch(rules, matrices, lease[w], start + w * block_size, block_size, first, seed, out)
+
+
+@njit(cache=True, parallel=True)
+def _round_abreast(rules, matrices, lease, block_size, start, first, seed, out):  # type: ignore[no-untyped-def]
+    """The same, blocks side by side."""
     for w in prange(lease.shape[0]):
-        begin = max(0, start + w * block_size - first)
-        end = min(matrices[0].shape[0], start + (w + 1) * block_size - first)
-        if begin < end:
-            _block(rules, matrices, lease[w], begin, end, first, seed, out)
+        _within_batch(rules, matrices, lease[w], start + w * block_size, block_size, first, seed, out)
 
 
-_round = njit(cache=True)(_blocks)
-_round_abreast = njit(cache=True, parallel=True)(_blocks)
+@njit(cache=True)
+def _within_batch(rules, matrices, money, start, block_size, first, seed, out):  # type: ignore[no-untyped-def]
+    """The block that starts with auction `start`, as far as the batch has it."""
+    begin, end = max(0, start - first), min(matrices[0].shape[0], start + block_size - first)
+    if begin < end:
+        _block(rules, matrices, money, begin, end, first, seed, out)
 
 
 @njit(cache=True)
