@@ -14,15 +14,13 @@ with and without its noise. Ratios are of CPU seconds on one core. Wall seconds 
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from lines import last_line
+from medians import median_seconds
 
 from zhitou.core.chance import Chance
 from zhitou.strategy.draws import seed_of
@@ -97,7 +95,8 @@ def ours(chance: Chance, size: int) -> dict[str, Any]:
                 unsure = doubt if noise else None
                 return run_auctions(market, bid, mean, leases, seed=np.uint64(1), doubt=unsure, threads=threads)
 
-            (cpu_s, wall_s), (_, two_s) = timed(lambda: run(1)), timed(lambda: run(2))
+            cpu_s, wall_s = median_seconds(lambda: run(1), REPEATS, warm=True)
+            _, two_s = median_seconds(lambda: run(2), REPEATS, warm=True)
             name = f"zhitou, paid by {paid}{', noise' if noise else ''}"
             print(f"{name:40} {size / cpu_s / 1e6:10.2f} {size / wall_s / 1e6:16.2f} {size / two_s / 1e6:17.2f}")
             ending = ("_response" if paid == "response" else "") + ("_noise" if noise else "")
@@ -117,24 +116,12 @@ def peer(chance: Chance, size: int) -> dict[str, Any]:
             remaining = np.full(BIDDERS, 10**10)
             return published_tick.tick(bid, mean, unsure, remaining, np.asarray(EXAMINATION), RESERVE, rng)
 
-        cpu_s, wall_s = timed(run)
+        cpu_s, wall_s = median_seconds(run, REPEATS, warm=True)
         name = f"published tick{', noise' if noise else ''}"
         print(f"{name:40} {size / cpu_s / 1e6:10.3f} {size / wall_s / 1e6:16.3f}")
         figures[f"peer_auctions_per_cpu_s{'_noise' if noise else ''}"] = round(size / cpu_s)
         figures[f"peer_auctions_per_s{'_noise' if noise else ''}"] = round(size / wall_s)
     return figures
-
-
-def timed(run: Callable[[], object]) -> tuple[float, float]:
-    """(CPU, wall) seconds of one call, medians of seven after one that compiles."""
-    run()
-    cpu, wall = [], []
-    for _ in range(REPEATS):
-        cpu_s, wall_s = time.process_time(), time.perf_counter()
-        run()
-        cpu.append(time.process_time() - cpu_s)
-        wall.append(time.perf_counter() - wall_s)
-    return statistics.median(cpu), statistics.median(wall)
 
 
 if __name__ == "__main__":

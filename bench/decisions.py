@@ -18,15 +18,15 @@ from __future__ import annotations
 import argparse
 import ctypes
 import json
-import statistics
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from lines import last_line
+from medians import median_seconds
 from numba import njit
 
 from zhitou.campaign.adbook import AdBook
@@ -159,25 +159,13 @@ def check(shop: Shop) -> dict[str, Any]:
 
 def batch(shop: Shop) -> dict[str, Any]:
     """Decisions a second of the whole path: sieve with caps, then choice."""
-    cpu_s, wall_s = timed(lambda: shop.decide(shop.sieve()))
-    _, two_s = timed(lambda: shop.decide(shop.sieve(), threads=2))
-    sieve_s, _ = timed(shop.sieve)
+    cpu_s, wall_s = median_seconds(lambda: shop.decide(shop.sieve()), REPEATS, warm=True)
+    _, two_s = median_seconds(lambda: shop.decide(shop.sieve(), threads=2), REPEATS, warm=True)
+    sieve_s, _ = median_seconds(shop.sieve, REPEATS, warm=True)
     size = shop.size
     print(f"\nbatch: {size / cpu_s / 1e6:.2f} M / CPU s, {size / wall_s / 1e6:.2f} M / s on one thread", end=", ")
     print(f"{size / two_s / 1e6:.2f} M / s on two; filters and caps are {sieve_s / cpu_s:.0%} of it")
     return {"decisions_per_s": round(size / two_s), "decisions_per_cpu_s": round(size / cpu_s)}
-
-
-def timed(run: Callable[[], object]) -> tuple[float, float]:
-    """(CPU, wall) seconds of one call, medians of seven after one that compiles."""
-    run()
-    cpu, wall = [], []
-    for _ in range(REPEATS):
-        cpu_s, wall_s = time.process_time(), time.perf_counter()
-        run()
-        cpu.append(time.process_time() - cpu_s)
-        wall.append(time.perf_counter() - wall_s)
-    return statistics.median(cpu), statistics.median(wall)
 
 
 def single(shop: Shop) -> dict[str, Any]:
@@ -234,7 +222,7 @@ def thompson(chance: Chance) -> dict[str, Any]:
     rng = chance.stream("thompson")
     mean, deviation = rng.normal(0, 1, (1000, 20)), np.exp(rng.normal(-0.5, 0.6, (1000, 20)))
     everyone = np.ones(mean.shape, dtype=bool)
-    cpu_s, _ = timed(lambda: win_probabilities(mean, deviation, everyone, FLOOR))
+    cpu_s, _ = median_seconds(lambda: win_probabilities(mean, deviation, everyone, FLOOR), REPEATS, warm=True)
     worst = 0.0
     for b in range(10):
         chances = win_probabilities(mean[b : b + 1], deviation[b : b + 1], everyone[:1], 0.0)[0]

@@ -18,20 +18,13 @@ Public sets are found below ZHITOU_DATA; one that is absent is named, with where
 
 from __future__ import annotations
 
-import argparse
-import time
-
 from experiments_asos import asos
 from experiments_budget import budget
 from experiments_email import email
 from experiments_holdout import holdout
 from experiments_sequential import sequential
 from experiments_uplift import uplift
-from lines import last_line
-from threadpoolctl import threadpool_limits
-
-from zhitou.core.chance import Chance
-from zhitou.core.errors import SourceError
+from parts import run_parts
 
 PARTS = {
     "sequential": sequential,
@@ -43,29 +36,5 @@ PARTS = {
 }
 
 
-def main() -> None:
-    """Each part in turn, then the last line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=tuple(PARTS))
-    parser.add_argument("--quick", action="store_true", help="fewer worlds, seeds and splits")
-    parser.add_argument("--seed", type=int, default=1)
-    args = parser.parse_args()
-    figures: dict[str, object] = {"quick": args.quick, "seed": args.seed}
-    for name, part in PARTS.items():
-        if args.only not in (None, name):
-            continue
-        begun = time.process_time()
-        try:
-            with threadpool_limits(1):
-                found = part(Chance(args.seed), args.quick)
-        except SourceError as error:
-            print(f"left out: {error}")
-            figures[f"{name}_left_out"] = True
-            continue
-        figures |= {key: float(f"{v:.4g}") if isinstance(v, float) else v for key, v in found.items()}
-        figures[f"{name}_cpu_s"] = round(time.process_time() - begun, 1)
-    last_line("experiments", figures)
-
-
 if __name__ == "__main__":
-    main()
+    run_parts("experiments", __doc__, PARTS, "fewer worlds, seeds and splits")

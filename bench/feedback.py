@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import sys
 import time
 from collections import Counter
@@ -37,6 +36,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from lines import last_line
+from medians import median_seconds
 
 from zhitou.core.chance import Chance
 from zhitou.events.schema import EVENT_SCHEMA, Event
@@ -109,7 +109,7 @@ def joining(chance: Chance, size: int, arrangements: int) -> dict[str, Any]:
     same = {from_objects().state_hash, state.state_hash}
     figures: dict[str, Any] = {"rows_received": len(arrived), "shown_rows": len(stream.shown)}
     for name, work in (("columns", columns), ("judged", judged), ("objects", from_objects)):
-        wall, cpu = median_seconds(lambda work=work: work().state_hash)
+        cpu, wall = median_seconds(lambda work=work: work().state_hash, TIMES)
         figures |= {f"join_{name}_s": wall, f"join_{name}_cpu_s": cpu}
         figures |= {f"join_{name}_events_per_s": size / wall, f"join_{name}_events_per_cpu_s": size / cpu}
     draws = chance.stream("arrangements")
@@ -332,17 +332,6 @@ def telling(draw: np.random.Generator, size: int) -> dict[str, Any]:
     told, all_of = Counter(compress(names, verdicts.reason > 0)), Counter(names)
     figures |= {f"told_of_{name}": f"{told[name]} of {count}" for name, count in sorted(all_of.items())}
     return figures | {"told_by_rule": verdicts.counts()}
-
-
-def median_seconds(work: Callable[[], object]) -> tuple[float, float]:
-    """(wall, CPU) seconds of one call: the medians of TIMES."""
-    walls, cpus = [], []
-    for _ in range(TIMES):
-        wall, cpu = time.perf_counter(), time.process_time()
-        work()
-        walls.append(time.perf_counter() - wall)
-        cpus.append(time.process_time() - cpu)
-    return statistics.median(walls), statistics.median(cpus)
 
 
 if __name__ == "__main__":

@@ -18,44 +18,19 @@ the later part. --quick: fewer bootstrap samples. The last line is one JSON obje
 
 from __future__ import annotations
 
-import argparse
-import time
-
-from lines import last_line
+from parts import Part, run_parts
 from response_real_bandit import bandit
 from response_real_headlines import headlines
 from response_real_shelf import shelf
-from threadpoolctl import threadpool_limits
-
-from zhitou.core.chance import Chance
-from zhitou.core.errors import SourceError
 
 PARTS = {"bandit": bandit, "shelf": shelf, "headlines": headlines}
 
 
-def main() -> None:
-    """Each part in turn, then the last line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=tuple(PARTS))
-    parser.add_argument("--quick", action="store_true", help="200 bootstrap samples in place of 1,000")
-    parser.add_argument("--seed", type=int, default=1)
-    args = parser.parse_args()
-    figures: dict[str, object] = {"quick": args.quick, "seed": args.seed}
-    for name, part in PARTS.items():
-        if args.only not in (None, name):
-            continue
-        begun = time.process_time()
-        try:
-            with threadpool_limits(1):
-                found = part(Chance(args.seed), 200 if args.quick else 1_000)
-        except SourceError as error:
-            print(f"left out: {error}")
-            figures[f"{name}_left_out"] = True
-            continue
-        figures |= {key: float(f"{v:.4g}") if isinstance(v, float) else v for key, v in found.items()}
-        figures[f"{name}_cpu_s"] = round(time.process_time() - begun, 1)
-    last_line("response_real", figures)
+def sampled(name: str) -> Part:
+    """The part of this name, with as many bootstrap samples as its form has."""
+    return lambda chance, quick: PARTS[name](chance, 200 if quick else 1_000)
 
 
 if __name__ == "__main__":
-    main()
+    parts = {name: sampled(name) for name in PARTS}
+    run_parts("response_real", __doc__, parts, "200 bootstrap samples in place of 1,000")
